@@ -1,0 +1,212 @@
+#include "base/json_io.hpp"
+
+#include <limits>
+#include <set>
+
+#include "base/text.hpp"
+
+namespace hull {
+namespace {
+
+constexpr int kMaxDepth = 100;
+
+/// Where byte `offset` (1-based, as nlohmann counts) lies.
+std::string line_and_column(std::string_view text, size_t offset) {
+    size_t line = 1;
+    size_t column = 1;
+    for (size_t i = 0; i + 1 < offset && i < text.size(); ++i) {
+        if (text[i] == '\n') {
+            ++line;
+            column = 1;
+        } else {
+            ++column;
+        }
+    }
+    return "line " + std::to_string(line) + ", column " + std::to_string(column);
+}
+
+}  // namespace
+
+Result<Json> parse_json(std::string_view text, std::string_view what) {
+    std::vector<std::set<std::string>> keys;
+    std::string problem;
+    auto watch = [&](int depth, Json::parse_event_t event, Json& parsed) {
+        if (depth > kMaxDepth && problem.empty())
+            problem = "is nested deeper than " + std::to_string(kMaxDepth) + " levels";
+        if (event == Json::parse_event_t::object_start) keys.emplace_back();
+        if (event == Json::parse_event_t::object_end) keys.pop_back();
+        if (event == Json::parse_event_t::key && problem.empty() &&
+            !keys.back().insert(parsed.get_ref<const std::string&>()).second)
+            problem = "has the key " + quote(parsed.get_ref<const std::string&>()) + " twice";
+        return problem.empty();
+    };
+    try {
+        // nlohmann's parser keeps its stack on the heap, so depth alone cannot overflow ours; the
+        // destructor does as well. The limit is for those who walk the value.
+        Json value = Json::parse(text.begin(), text.end(), watch);
+        if (!problem.empty()) return fail(Errc::invalid, std::string{what} + ": " + problem);
+        return value;
+    } catch (const Json::parse_error& e) {
+        return fail(Errc::invalid,
+                    std::string{what} + ": not valid JSON at " + line_and_column(text, e.byte));
+    } catch (const std::exception& e) {
+        return fail(Errc::invalid, std::string{what} + ": not valid JSON: " + e.what());
+    }
+}
+
+Result<Json> load_json(const std::string& path, size_t limit) {
+    return parse_json(TRY(read_file(path, limit)), path);
+}
+
+Result<void> save_json(const std::string& path, const Json& value, WriteOptions options) {
+    return write_file_atomically(path, dump_json(value), options);
+}
+
+std::string dump_json(const Json& value, int indent) {
+    return value.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string JsonReader::member_path(std::string_view key) const {
+    return path_.empty() ? std::string{key} : path_ + "." + std::string{key};
+}
+
+bool JsonReader::has(std::string_view key) const {
+    return find(key).has_value();
+}
+
+std::optional<JsonReader> JsonReader::find(std::string_view key) const {
+    if (!value_->is_object()) return std::nullopt;
+    auto member = value_->find(key);
+    if (member == value_->end() || member->is_null()) return std::nullopt;
+    return JsonReader{*member, member_path(key)};
+}
+
+Result<JsonReader> JsonReader::require(std::string_view key) const {
+    TRY(expect_object());
+    auto member = find(key);
+    if (!member) return fail(Errc::invalid, member_path(key) + ": is missing");
+    return *member;
+}
+
+tl::unexpected<Error> JsonReader::refuse(std::string_view why, std::string hint) const {
+    return fail(Errc::invalid, (path_.empty() ? "document" : path_) + ": " + std::string{why},
+                std::move(hint));
+}
+
+Result<std::vector<JsonReader>> JsonReader::elements() const {
+    if (!value_->is_array())
+        return refuse(std::string{"must be an array, is "} + value_->type_name());
+    std::vector<JsonReader> out;
+    out.reserve(value_->size());
+    for (size_t i = 0; i < value_->size(); ++i)
+        out.emplace_back((*value_)[i], path_ + "[" + std::to_string(i) + "]");
+    return out;
+}
+
+Result<std::vector<std::pair<std::string, JsonReader>>> JsonReader::members() const {
+    TRY(expect_object());
+    std::vector<std::pair<std::string, JsonReader>> out;
+    for (const auto& item : value_->items())
+        out.emplace_back(item.key(), JsonReader{item.value(), member_path(item.key())});
+    return out;
+}
+
+Result<void> JsonReader::expect_object() const {
+    if (!value_->is_object())
+        return refuse(std::string{"must be an object, is "} + value_->type_name());
+    return {};
+}
+
+Result<std::string> JsonReader::as_string() const {
+    if (!value_->is_string())
+        return refuse(std::string{"must be a string, is "} + value_->type_name());
+    auto text = value_->get<std::string>();
+    // The kernel's strings end at the first NUL: "a\0b" would be checked as one name and used as
+    // another.
+    if (text.find('\0') != std::string::npos) return refuse("must not contain a NUL character");
+    return text;
+}
+
+Result<bool> JsonReader::as_bool() const {
+    if (!value_->is_boolean())
+        return refuse(std::string{"must be true or false, is "} + value_->type_name());
+    return value_->get<bool>();
+}
+
+Result<int64_t> JsonReader::as_int64() const {
+    if (value_->is_number_unsigned()) {
+        auto number = value_->get<uint64_t>();
+        if (number > static_cast<uint64_t>(std::numeric_limits<int64_t>::max()))
+            return refuse("is too large");
+        return static_cast<int64_t>(number);
+    }
+    if (!value_->is_number_integer())
+        return refuse(std::string{"must be a whole number, is "} + value_->type_name());
+    return value_->get<int64_t>();
+}
+
+Result<uint64_t> JsonReader::as_uint64() const {
+    if (!value_->is_number_integer())
+        return refuse(std::string{"must be a whole number, is "} + value_->type_name());
+    if (!value_->is_number_unsigned() && value_->get<int64_t>() < 0)
+        return refuse("must not be negative");
+    return value_->get<uint64_t>();
+}
+
+Result<uint32_t> JsonReader::as_uint32() const {
+    uint64_t number = TRY(as_uint64());
+    if (number > std::numeric_limits<uint32_t>::max()) return refuse("is larger than 4294967295");
+    return static_cast<uint32_t>(number);
+}
+
+Result<int32_t> JsonReader::as_int32() const {
+    int64_t number = TRY(as_int64());
+    if (number > std::numeric_limits<int32_t>::max() ||
+        number < std::numeric_limits<int32_t>::min())
+        return refuse("does not fit into 32 bits");
+    return static_cast<int32_t>(number);
+}
+
+Result<double> JsonReader::as_double() const {
+    if (!value_->is_number())
+        return refuse(std::string{"must be a number, is "} + value_->type_name());
+    return value_->get<double>();
+}
+
+Result<std::vector<std::string>> JsonReader::as_strings() const {
+    std::vector<std::string> out;
+    for (const auto& element : TRY(elements()))
+        out.push_back(TRY(element.as_string()));
+    return out;
+}
+
+Result<void> JsonReader::read(std::string_view key, std::string& target) const {
+    if (auto member = find(key)) target = TRY(member->as_string());
+    return {};
+}
+Result<void> JsonReader::read(std::string_view key, bool& target) const {
+    if (auto member = find(key)) target = TRY(member->as_bool());
+    return {};
+}
+Result<void> JsonReader::read(std::string_view key, int64_t& target) const {
+    if (auto member = find(key)) target = TRY(member->as_int64());
+    return {};
+}
+Result<void> JsonReader::read(std::string_view key, uint64_t& target) const {
+    if (auto member = find(key)) target = TRY(member->as_uint64());
+    return {};
+}
+Result<void> JsonReader::read(std::string_view key, uint32_t& target) const {
+    if (auto member = find(key)) target = TRY(member->as_uint32());
+    return {};
+}
+Result<void> JsonReader::read(std::string_view key, int32_t& target) const {
+    if (auto member = find(key)) target = TRY(member->as_int32());
+    return {};
+}
+Result<void> JsonReader::read(std::string_view key, std::vector<std::string>& target) const {
+    if (auto member = find(key)) target = TRY(member->as_strings());
+    return {};
+}
+
+}  // namespace hull

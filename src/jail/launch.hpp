@@ -1,0 +1,107 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/fd.hpp"
+#include "base/result.hpp"
+#include "jail/plan.hpp"
+
+namespace hull::kernel {
+struct SeccompProgram;
+}
+
+namespace hull::jail {
+
+/// Hooks that run in the runtime's namespaces, by the caller.
+enum class HookStage {
+    prestart,  ///< namespaces exist; both run here, before pivot
+    create_runtime,
+};
+
+/// One directory under the container's /sys/fs/cgroup (MountKind::cgroup).
+struct CgroupView {
+    std::string name;       ///< "cpu,cpuacct", "unified"; empty: pure v2, it is /sys/fs/cgroup
+    std::string directory;  ///< host path of the container's own cgroup in that hierarchy
+};
+
+struct LaunchRequest {
+    const Plan* plan = nullptr;
+    /// Open `tasks` files of the container's v1 cgroups: the child joins by writing 0 to each.
+    std::vector<int> cgroup_v1_tasks;
+    /// Directory of the v2 cgroup to be born in (CLONE_INTO_CGROUP); -1: none.
+    int cgroup_v2_directory = -1;
+    /// What the container sees in /sys/fs/cgroup; empty: the host's tree, read-only.
+    std::vector<CgroupView> cgroup_views;
+    const kernel::SeccompProgram* seccomp = nullptr;  ///< compiled; nullptr: none
+    /// Unix socket that gets the seccomp notification descriptor, when the filter has one, with
+    /// the bytes that `seccomp_notify_message` makes.
+    int seccomp_notify_socket = -1;
+    std::function<std::string(pid_t)> seccomp_notify_message;
+    /// Unix socket that gets the pty's master, when plan->process.terminal.
+    int console_socket = -1;
+    /// Descriptors 3 .. 2+preserve_fds stay open in the program.
+    int preserve_fds = 0;
+    /// The container's fifo, open O_RDWR: the child waits in it for one byte, which `start` writes.
+    /// -1: the child waits for Launched::start() of this process.
+    int start_fifo = -1;
+    /// Runs prestart and createRuntime hooks while the child waits; empty: none to run.
+    std::function<Result<void>(HookStage, pid_t)> run_hooks;
+    /// State JSON that in-container hooks get on stdin: status ("creating", "created"), pid.
+    std::function<std::string(std::string_view, pid_t)> hook_state;
+    /// Called in the parent when the child exists and is in its cgroup, before it does anything
+    /// (systemd scopes are made here); empty: nothing.
+    std::function<Result<void>(pid_t)> on_child;
+    /// newuidmap and newgidmap are used for maps that this process may not write itself.
+    bool use_mapping_helpers = false;
+};
+
+/// A process that is set up and waits to be started.
+class Launched {
+  public:
+    Launched(pid_t process, Fd process_fd, Fd control)
+        : pid(process), pidfd(std::move(process_fd)), channel(std::move(control)) {}
+
+    pid_t pid;  ///< in the caller's pid namespace; a child of the caller's, to be waited for
+    Fd pidfd;
+    Fd channel;  ///< to the child; closing it before start() ends the child (without start_fifo)
+
+    /// Lets the child go on (only without start_fifo) and waits until it runs the program.
+    /// @errors what startContainer hooks or execve(2) reported; the child is gone then.
+    Result<void> start();
+};
+
+/// Makes one process as the plan says. When it returns, the child has said `ready`: all is set up,
+/// argv[0] is found, it waits for its start. On failure the child is gone and nothing is left but
+/// what the caller made (cgroups).
+/// @errors the child's own error, with its context; not_found and denied about argv[0] keep the
+///         words that engines look for.
+Result<Launched> launch(const LaunchRequest& request);
+
+/// A further process in a running container (exec).
+struct JoinRequest {
+    int target_pidfd = -1;  ///< the container's process
+    pid_t target_pid = 0;
+    std::vector<NamespaceKind> namespaces;  ///< those that the container does not share with us
+    const ProcessPlan* process = nullptr;
+    std::vector<int> cgroup_v1_tasks;  ///< as in LaunchRequest
+    int cgroup_v2_directory = -1;
+    const kernel::SeccompProgram* seccomp = nullptr;
+    int console_socket = -1;
+    int preserve_fds = 0;
+    std::optional<uint32_t> personality;
+    std::optional<LandlockPlan> landlock;
+    bool new_session_keyring = false;  ///< else joins the one named after `container_id`
+    std::string container_id;
+};
+
+/// Starts a process inside the namespaces of a running container. When it returns the process
+/// waits; Launched::start() lets it run.
+/// @errors as launch(); conflict: the container is not running.
+Result<Launched> join(const JoinRequest& request);
+
+}  // namespace hull::jail

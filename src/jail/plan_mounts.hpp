@@ -1,0 +1,93 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+// The part of a Plan that is about files: root, mounts, devices.
+
+namespace hull::jail {
+
+/// One line of a uid_map or gid_map (user_namespaces(7)).
+struct IdMapping {
+    uint32_t inside = 0;
+    uint32_t outside = 0;
+    uint32_t count = 0;
+    bool operator==(const IdMapping&) const = default;
+};
+
+/// Mount propagation (mount_namespaces(7)).
+enum class Propagation { unchanged, private_, slave, shared, unbindable };
+
+struct PropagationPlan {
+    Propagation kind = Propagation::unchanged;
+    bool recursive = false;
+    bool operator==(const PropagationPlan&) const = default;
+};
+
+/// MOUNT_ATTR_* bits to set and to clear (mount_setattr(2)). A bit in neither stays as it is.
+struct MountAttributes {
+    uint64_t set = 0;
+    uint64_t clear = 0;
+    bool empty() const { return set == 0 && clear == 0; }
+    bool operator==(const MountAttributes&) const = default;
+};
+
+/// The ids of one mount are shifted (MOUNT_ATTR_IDMAP).
+struct MountIdMap {
+    bool enabled = false;
+    bool recursive = false;          ///< "ridmap": submounts too
+    std::vector<IdMapping> uid_map;  ///< empty: the map of the container's user namespace
+    std::vector<IdMapping> gid_map;
+    bool operator==(const MountIdMap&) const = default;
+};
+
+enum class MountKind {
+    bind,        ///< an existing file or folder of the caller's, `source`
+    filesystem,  ///< a new instance of `type` (fsopen(2)): tmpfs, proc, devpts, overlay, ext4, …
+    cgroup,      ///< the container's own view of its cgroups
+};
+
+/// One mount inside the container.
+struct MountPlan {
+    std::string target;  ///< absolute, inside the container; never followed out of the root
+    MountKind kind = MountKind::filesystem;
+    std::string type;        ///< file system type of `filesystem`
+    std::string source;      ///< `bind`: absolute host path; else the name that mountinfo shows
+    bool recursive = false;  ///< `bind`: with all mounts below (rbind)
+    std::vector<std::string> parameters;   ///< of the superblock, "size=64m", "ro" (fsconfig(2))
+    MountAttributes attributes;            ///< of this mount
+    MountAttributes recursive_attributes;  ///< of this mount and all below ("rro", "rnosuid", …)
+    PropagationPlan propagation;
+    MountIdMap id_map;
+    bool copy_up = false;          ///< "tmpcopyup": a tmpfs that starts with the target's content
+    bool copy_symlink = false;     ///< a source that is a symbolic link is made again, not mounted
+    bool source_nofollow = false;  ///< "src-nofollow": bind the link itself
+    bool target_nofollow = false;  ///< "dest-nofollow": the target may be a link, mount over it
+    bool operator==(const MountPlan&) const = default;
+};
+
+/// The root file system.
+struct RootPlan {
+    std::string path;  ///< absolute host path; empty: keep the caller's root (no mount namespace)
+    bool read_only = false;
+    PropagationPlan propagation;  ///< rootfsPropagation; unchanged means recursive slave
+    bool no_pivot = false;        ///< chroot instead of pivot_root: for a root on an initramfs
+    bool operator==(const RootPlan&) const = default;
+};
+
+/// A device node (mknod(2)).
+struct DevicePlan {
+    std::string path;  ///< absolute, inside the container
+    char type = 'c';   ///< 'c' character, 'b' block, 'p' fifo
+    uint32_t major = 0;
+    uint32_t minor = 0;
+    mode_t mode = 0666;
+    uid_t uid = 0;  ///< inside
+    gid_t gid = 0;
+    bool operator==(const DevicePlan&) const = default;
+};
+
+}  // namespace hull::jail

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/result.hpp"
+#include "spec/runtime.hpp"
+
+namespace hull::spec {
+
+/// Reads a config.json. Types and ranges are checked and named by JSON path
+/// ("linux.resources.memory.limit: must be a whole number, is string"); rules between fields are
+/// check_runtime_config()'s. Unknown members are ignored, as config.md, Extensibility, demands.
+/// @param what  names the document in errors of its syntax.
+/// @errors invalid
+Result<RuntimeConfig> parse_runtime_config(std::string_view text, std::string_view what);
+/// As parse_runtime_config(), of the file. @errors not_found: with advice on bundles
+Result<RuntimeConfig> load_runtime_config(const std::string& path);
+/// `exec --process FILE`: a document that is the process object alone.
+Result<Process> parse_process(std::string_view text, std::string_view what);
+/// `update --resources FILE`: a document that is linux.resources alone.
+Result<Resources> parse_resources(std::string_view text, std::string_view what);
+
+/// As JSON, in the order of the specification; what is not set is left out. Compact when `indent`
+/// is negative.
+std::string format_runtime_config(const RuntimeConfig& config, int indent = -1);
+std::string format_process(const Process& process);
+
+}  // namespace hull::spec

@@ -7,6 +7,9 @@
 #       one program; STATIC makes it static-pie.
 #   hull_unit_test(ROOM kernel)
 #       tests/unit/kernel/*.cpp as the test program unit_kernel; nothing if there are none.
+#   hull_pytest(system tests/system/test_run.py)
+#       the test system.run: a file of pytest tests that drive the built programs as root. Only one
+#       of them runs at a time, because each counts the host's mounts, cgroups and processes.
 #   hull_fuzz_target(tests/fuzz/spec/fuzz_digest.cpp)
 #       the libFuzzer program fuzz_digest, linked with the room its folder names.
 
@@ -48,6 +51,7 @@ function(hull_binary)
         return()
     endif()
     add_executable(${ARG_NAME} ${CMAKE_SOURCE_DIR}/src/bin/${ARG_SOURCE})
+    set_target_properties(${ARG_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${HULL_BIN_DIR})
     foreach(used IN LISTS ARG_USES)
         target_link_libraries(${ARG_NAME} PRIVATE hull_${used})
     endforeach()
@@ -71,14 +75,28 @@ function(hull_unit_test)
     if(NOT sources)
         return()
     endif()
-    add_executable(${target} ${CMAKE_SOURCE_DIR}/tests/unit/main.cpp ${sources})
-    target_link_libraries(${target} PRIVATE hull_${ARG_ROOM} hull_flags)
+    add_executable(${target} ${sources})
+    target_link_libraries(${target} PRIVATE unit_main hull_${ARG_ROOM} hull_flags)
     target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR}/tests/unit)
     target_compile_definitions(${target} PRIVATE
         HULL_TEST_DATA="${CMAKE_SOURCE_DIR}/tests/unit/${ARG_ROOM}")
     target_link_options(${target} PRIVATE -pie)
-    add_test(NAME unit.${ARG_ROOM} COMMAND ${target})
-    set_tests_properties(unit.${ARG_ROOM} PROPERTIES LABELS unit TIMEOUT 300)
+    if(HULL_SANITIZER)
+        set(kind asan)  # so that one ctest run can hold both, see tests/CMakeLists.txt
+    else()
+        set(kind unit)
+    endif()
+    add_test(NAME ${kind}.${ARG_ROOM} COMMAND ${target})
+    set_tests_properties(${kind}.${ARG_ROOM} PROPERTIES LABELS ${kind} TIMEOUT 300)
+endfunction()
+
+function(hull_pytest kind file)
+    get_filename_component(name ${file} NAME_WE)
+    string(REGEX REPLACE "^test_" "" name ${name})
+    add_test(NAME ${kind}.${name}
+             COMMAND /usr/bin/python3 -B -m pytest -c ${CMAKE_SOURCE_DIR}/tests/pytest.ini ${file})
+    set_tests_properties(${kind}.${name} PROPERTIES LABELS ${kind} TIMEOUT 1200
+        RESOURCE_LOCK host SKIP_REGULAR_EXPRESSION "\n=+ [0-9]+ skipped[^,]* in ")
 endfunction()
 
 function(hull_fuzz_target source)
@@ -88,4 +106,5 @@ function(hull_fuzz_target source)
     add_executable(${target} ${source})
     target_link_libraries(${target} PRIVATE hull_${room} hull_flags)
     target_link_options(${target} PRIVATE -fsanitize=fuzzer -pie)
+    set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 endfunction()

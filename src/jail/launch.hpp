@@ -11,10 +11,6 @@
 #include "base/result.hpp"
 #include "jail/plan.hpp"
 
-namespace hull::kernel {
-struct SeccompProgram;
-}
-
 namespace hull::jail {
 
 /// Hooks that run in the runtime's namespaces, by the caller.
@@ -38,10 +34,9 @@ struct LaunchRequest {
     /// What the container sees in /sys/fs/cgroup; empty: the host's tree, read-only.
     std::vector<CgroupView> cgroup_views;
     const kernel::SeccompProgram* seccomp = nullptr;  ///< compiled; nullptr: none
-    /// Unix socket that gets the seccomp notification descriptor, when the filter has one, with
-    /// the bytes that `seccomp_notify_message` makes.
-    int seccomp_notify_socket = -1;
-    std::function<std::string(pid_t)> seccomp_notify_message;
+    /// What plan->seccomp_listener_path gets with the listener's descriptor: the container process
+    /// state of the runtime-spec (config-linux.md, The Container Process State).
+    std::function<std::string(pid_t)> seccomp_listener_state;
     /// Unix socket that gets the pty's master, when plan->process.terminal.
     int console_socket = -1;
     /// Descriptors 3 .. 2+preserve_fds stay open in the program.
@@ -53,11 +48,10 @@ struct LaunchRequest {
     std::function<Result<void>(HookStage, pid_t)> run_hooks;
     /// State JSON that in-container hooks get on stdin: status ("creating", "created"), pid.
     std::function<std::string(std::string_view, pid_t)> hook_state;
-    /// Called in the parent when the child exists and is in its cgroup, before it does anything
-    /// (systemd scopes are made here); empty: nothing.
+    /// Called in the parent when the child exists, before it does anything (a systemd scope is made
+    /// here, the state file with the pid is written); empty: nothing.
     std::function<Result<void>(pid_t)> on_child;
-    /// newuidmap and newgidmap are used for maps that this process may not write itself.
-    bool use_mapping_helpers = false;
+    kernel::MapWriter map_writer = kernel::MapWriter::automatic;
 };
 
 /// A process that is set up and waits to be started.
@@ -93,7 +87,7 @@ struct JoinRequest {
     const kernel::SeccompProgram* seccomp = nullptr;
     int console_socket = -1;
     int preserve_fds = 0;
-    std::optional<uint32_t> personality;
+    std::optional<unsigned long> personality;
     std::optional<LandlockPlan> landlock;
     bool new_session_keyring = false;  ///< else joins the one named after `container_id`
     std::string container_id;

@@ -2,7 +2,6 @@
 
 #include <sys/types.h>
 
-#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -10,6 +9,11 @@
 #include <vector>
 
 #include "jail/plan_mounts.hpp"
+#include "kernel/capabilities.hpp"
+#include "kernel/idmap.hpp"
+#include "kernel/namespaces.hpp"
+#include "kernel/process_attributes.hpp"
+#include "kernel/seccomp.hpp"
 
 // Everything needed to make one confined process, resolved, as pure data. Front ends write it
 // (plan_from_spec, plan_from_profile), plan_json prints it, launch and join carry it out. Nothing
@@ -17,15 +21,12 @@
 
 namespace hull::jail {
 
-/// namespaces(7). The order is the one in which they are joined: user first, because it gives the
-/// capabilities for the others; mount last, because it changes what paths mean.
-enum class NamespaceKind { user, cgroup, ipc, uts, network, pid, time, mount };
+using kernel::NamespaceKind;
 
 /// One namespace that differs from the caller's; kinds that are not listed are inherited.
 struct NamespacePlan {
     NamespaceKind kind = NamespaceKind::mount;
     std::string path;  ///< join the one behind this path; empty: make a new one
-    bool operator==(const NamespacePlan&) const = default;
 };
 
 /// Offset of one clock in a new time namespace (time_namespaces(7)).
@@ -33,51 +34,17 @@ struct TimeOffset {
     std::string clock;  ///< "monotonic" or "boottime"
     int64_t seconds = 0;
     uint32_t nanoseconds = 0;
-    bool operator==(const TimeOffset&) const = default;
-};
-
-/// The five sets of capabilities(7), bit N being capability number N.
-struct CapabilityPlan {
-    uint64_t bounding = 0;
-    uint64_t effective = 0;
-    uint64_t inheritable = 0;
-    uint64_t permitted = 0;
-    uint64_t ambient = 0;
-    bool operator==(const CapabilityPlan&) const = default;
-};
-
-/// One limit of setrlimit(2).
-struct RlimitPlan {
-    static constexpr uint64_t kUnlimited = ~uint64_t{0};
-    int resource = 0;  ///< RLIMIT_*
-    uint64_t soft = 0;
-    uint64_t hard = 0;
-    bool operator==(const RlimitPlan&) const = default;
-};
-
-/// sched_setattr(2): numbers as the kernel takes them.
-struct SchedulerPlan {
-    uint32_t policy = 0;  ///< SCHED_*
-    int32_t nice = 0;
-    uint32_t priority = 0;
-    uint64_t flags = 0;  ///< SCHED_FLAG_*
-    uint64_t runtime = 0;
-    uint64_t deadline = 0;
-    uint64_t period = 0;  ///< nanoseconds, these three
-    bool operator==(const SchedulerPlan&) const = default;
 };
 
 /// ioprio_set(2).
 struct IoPriorityPlan {
     int io_class = 0;  ///< 1 real time, 2 best effort, 3 idle
     int level = 0;     ///< 0 highest .. 7
-    bool operator==(const IoPriorityPlan&) const = default;
 };
 
 struct ConsoleSize {
     uint16_t width = 0;
     uint16_t height = 0;
-    bool operator==(const ConsoleSize&) const = default;
 };
 
 /// The process itself: what both `launch` and `join` (exec) set up last.
@@ -93,19 +60,18 @@ struct ProcessPlan {
     std::vector<gid_t> additional_groups;
     std::optional<mode_t> umask;
 
-    std::optional<CapabilityPlan> capabilities;  ///< nullopt: none at all
+    std::optional<kernel::CapabilitySets> capabilities;  ///< nullopt: as they are
     bool no_new_privileges = false;
-    std::vector<RlimitPlan> rlimits;
+    std::vector<kernel::ResourceLimit> rlimits;
     std::optional<int> oom_score_adjustment;
-    std::optional<SchedulerPlan> scheduler;
+    std::optional<kernel::Scheduler> scheduler;
     std::optional<IoPriorityPlan> io_priority;
     /// CPUs of the setup phase and of the program (`execCPUAffinity`); empty: unchanged.
-    std::vector<unsigned> initial_cpus;
-    std::vector<unsigned> final_cpus;
+    std::vector<uint32_t> initial_cpus;
+    std::vector<uint32_t> final_cpus;
 
     std::string apparmor_profile;
     std::string selinux_label;
-    bool operator==(const ProcessPlan&) const = default;
 };
 
 /// One hook that runs inside the container's namespaces (OCI config.md, POSIX-platform Hooks).
@@ -114,22 +80,12 @@ struct HookPlan {
     std::vector<std::string> args;  ///< argv, argv[0] included; empty: the path
     std::vector<std::string> environment;
     std::optional<int> timeout_seconds;
-    bool operator==(const HookPlan&) const = default;
-};
-
-/// set_mempolicy(2).
-struct MemoryPolicyPlan {
-    int mode = 0;                 ///< MPOL_* without flags
-    unsigned flags = 0;           ///< MPOL_F_*
-    std::vector<unsigned> nodes;  ///< NUMA nodes
-    bool operator==(const MemoryPolicyPlan&) const = default;
 };
 
 /// A network interface of the caller's that moves into the container.
 struct NetworkDevicePlan {
     std::string name;
     std::string name_inside;  ///< empty: keeps its name
-    bool operator==(const NetworkDevicePlan&) const = default;
 };
 
 /// Landlock on top (landlock(7)), from the annotation `org.hull.landlock` or a profile.
@@ -137,7 +93,6 @@ struct LandlockPlan {
     struct PathRule {
         std::string path;                 ///< inside the container
         std::vector<std::string> access;  ///< "read", "write", "execute"
-        bool operator==(const PathRule&) const = default;
     };
     bool scope_signals = false;           ///< no signals to processes outside
     bool scope_abstract_sockets = false;  ///< no abstract unix sockets of outside
@@ -146,14 +101,12 @@ struct LandlockPlan {
     bool restrict_tcp = false;  ///< only these ports
     std::vector<uint16_t> bind_ports;
     std::vector<uint16_t> connect_ports;
-    bool operator==(const LandlockPlan&) const = default;
 };
 
 struct Plan {
     std::string id;  ///< the container's name, for its keyring and for messages
     std::vector<NamespacePlan> namespaces;
-    std::vector<IdMapping> uid_map;  ///< of a new user namespace
-    std::vector<IdMapping> gid_map;
+    kernel::IdMapping id_map;  ///< of a new user namespace
     std::vector<TimeOffset> time_offsets;
 
     RootPlan root;
@@ -168,15 +121,17 @@ struct Plan {
     std::optional<std::string> domainname;
     std::vector<std::pair<std::string, std::string>> sysctl;  ///< "net.ipv4.ip_forward" -> "1"
     std::vector<NetworkDevicePlan> network_devices;
-    std::optional<uint32_t> personality;  ///< personality(2)
-    std::optional<MemoryPolicyPlan> memory_policy;
+    std::optional<unsigned long> personality;  ///< personality(2)
+    std::optional<kernel::MemoryPolicy> memory_policy;
     bool new_session_keyring = true;
 
     ProcessPlan process;
     std::optional<LandlockPlan> landlock;
+    std::optional<kernel::SeccompFilter> seccomp;
+    std::string seccomp_listener_path;  ///< unix socket that gets the listener's descriptor
+    std::string seccomp_listener_metadata;
     std::vector<HookPlan> create_container_hooks;
     std::vector<HookPlan> start_container_hooks;
-    bool operator==(const Plan&) const = default;
 
     const NamespacePlan* find_namespace(NamespaceKind kind) const {
         for (const auto& entry : namespaces)

@@ -6,17 +6,11 @@
 #include <string>
 #include <vector>
 
+#include "kernel/idmap.hpp"
+
 // The part of a Plan that is about files: root, mounts, devices.
 
 namespace hull::jail {
-
-/// One line of a uid_map or gid_map (user_namespaces(7)).
-struct IdMapping {
-    uint32_t inside = 0;
-    uint32_t outside = 0;
-    uint32_t count = 0;
-    bool operator==(const IdMapping&) const = default;
-};
 
 /// Mount propagation (mount_namespaces(7)).
 enum class Propagation { unchanged, private_, slave, shared, unbindable };
@@ -24,7 +18,6 @@ enum class Propagation { unchanged, private_, slave, shared, unbindable };
 struct PropagationPlan {
     Propagation kind = Propagation::unchanged;
     bool recursive = false;
-    bool operator==(const PropagationPlan&) const = default;
 };
 
 /// MOUNT_ATTR_* bits to set and to clear (mount_setattr(2)). A bit in neither stays as it is.
@@ -32,16 +25,13 @@ struct MountAttributes {
     uint64_t set = 0;
     uint64_t clear = 0;
     bool empty() const { return set == 0 && clear == 0; }
-    bool operator==(const MountAttributes&) const = default;
 };
 
 /// The ids of one mount are shifted (MOUNT_ATTR_IDMAP).
 struct MountIdMap {
     bool enabled = false;
-    bool recursive = false;          ///< "ridmap": submounts too
-    std::vector<IdMapping> uid_map;  ///< empty: the map of the container's user namespace
-    std::vector<IdMapping> gid_map;
-    bool operator==(const MountIdMap&) const = default;
+    bool recursive = false;  ///< "ridmap": submounts too
+    kernel::IdMapping ids;   ///< empty: those of the container's user namespace
 };
 
 enum class MountKind {
@@ -66,7 +56,6 @@ struct MountPlan {
     bool copy_symlink = false;     ///< a source that is a symbolic link is made again, not mounted
     bool source_nofollow = false;  ///< "src-nofollow": bind the link itself
     bool target_nofollow = false;  ///< "dest-nofollow": the target may be a link, mount over it
-    bool operator==(const MountPlan&) const = default;
 };
 
 /// The root file system.
@@ -75,7 +64,6 @@ struct RootPlan {
     bool read_only = false;
     PropagationPlan propagation;  ///< rootfsPropagation; unchanged means recursive slave
     bool no_pivot = false;        ///< chroot instead of pivot_root: for a root on an initramfs
-    bool operator==(const RootPlan&) const = default;
 };
 
 /// A device node (mknod(2)).
@@ -87,7 +75,6 @@ struct DevicePlan {
     mode_t mode = 0666;
     uid_t uid = 0;  ///< inside
     gid_t gid = 0;
-    bool operator==(const DevicePlan&) const = default;
 };
 
 }  // namespace hull::jail

@@ -29,13 +29,6 @@ struct NamespacePlan {
     std::string path;  ///< join the one behind this path; empty: make a new one
 };
 
-/// Offset of one clock in a new time namespace (time_namespaces(7)).
-struct TimeOffset {
-    std::string clock;  ///< "monotonic" or "boottime"
-    int64_t seconds = 0;
-    uint32_t nanoseconds = 0;
-};
-
 /// ioprio_set(2).
 struct IoPriorityPlan {
     int io_class = 0;  ///< 1 real time, 2 best effort, 3 idle
@@ -106,8 +99,8 @@ struct LandlockPlan {
 struct Plan {
     std::string id;  ///< the container's name, for its keyring and for messages
     std::vector<NamespacePlan> namespaces;
-    kernel::IdMapping id_map;  ///< of a new user namespace
-    std::vector<TimeOffset> time_offsets;
+    kernel::IdMapping id_map;          ///< of a new user namespace
+    kernel::TimeOffsets time_offsets;  ///< of a new time namespace
 
     RootPlan root;
     std::vector<MountPlan> mounts;    ///< in this order

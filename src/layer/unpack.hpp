@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/result.hpp"
+#include "layer/stream.hpp"
+
+namespace hull::layer {
+
+/// How whiteouts (".wh.NAME", ".wh..wh..opq") are carried out.
+enum class WhiteoutForm {
+    overlay_trusted,  ///< character device 0/0, trusted.overlay.opaque: mounted by root
+    overlay_user,     ///< character device 0/0, user.overlay.opaque: overlay's userxattr
+    apply,            ///< delete what lies there: unpacking one layer over another
+    keep,             ///< as plain files, for looking at a layer
+};
+
+struct UnpackOptions {
+    WhiteoutForm whiteouts = WhiteoutForm::overlay_trusted;
+    /// Give files their owners. Off only where the caller is not root in any namespace (tests).
+    bool set_owners = true;
+    /// Highest id that the namespace maps; a member with a higher one is an error that names it.
+    uint32_t highest_id = 0xfffffffe;
+    uint64_t max_entries = 4'000'000;
+    uint64_t max_bytes = 1ULL << 40U;  ///< content of regular files, holes counted
+};
+
+struct UnpackReport {
+    uint64_t entries = 0;
+    uint64_t bytes = 0;  ///< content of regular files
+    /// Folders without a member of their own.
+    std::vector<std::string> implied_directories;
+    uint64_t skipped_devices = 0;  ///< device nodes are never made
+    uint64_t skipped_xattrs = 0;   ///< trusted.*, overlay's own, and what this file system lacks
+    std::string first_skipped;     ///< name of the first member left out, for the warning
+};
+
+/// Options that fit this process: overlay_user and the highest mapped id inside a user namespace.
+UnpackOptions unpack_options_here();
+
+/// Unpacks the tar archive `tar` below the open folder `root` and nowhere else: every name is
+/// resolved inside it, as if it were the root of the file system (openat2, RESOLVE_IN_ROOT), ".."
+/// and absolute names included. The last of equal names wins. Reads `tar` to its end.
+/// @errors corrupt: not a tar, a hard link to what is not there, a name that cannot be; denied: an
+/// owner outside the namespace; io: disk full, with the member's name.
+/// @see OCI image-spec layer.md; Linux Documentation/filesystems/overlayfs.rst.
+Result<UnpackReport> unpack_tar(ByteSource& tar, int root, const UnpackOptions& options);
+
+}  // namespace hull::layer

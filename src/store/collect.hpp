@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/result.hpp"
+#include "base/units.hpp"
+#include "spec/digest.hpp"
+#include "store/store.hpp"
+
+namespace hull::store {
+
+struct CollectReport {
+    uint64_t blobs = 0;
+    uint64_t layers = 0;
+    Bytes freed;
+};
+
+/// Removes what no reference, snapshot or lease needs: blobs, layers, chains; abandoned partial
+/// files, stagings and trash. Safe beside pulls and other collects. Rootless: runs in the namespace
+/// that unpacks.
+/// @param keep  more manifests to keep, e.g. those of containers.
+Result<CollectReport> collect(const Store& store, const std::vector<spec::Digest>& keep = {});
+
+/// Bytes on disk (allocated blocks), as `du` counts them.
+struct DiskUsage {
+    Bytes blobs;
+    Bytes layers;
+    Bytes snapshots;
+    Bytes other;        ///< partial, staging, trash
+    Bytes reclaimable;  ///< what collect() would free
+};
+Result<DiskUsage> disk_usage(const Store& store);
+
+/// Drops the names of images unused longest, then collects, until the store is within `budget`.
+/// @param in_use  manifests that must stay.
+/// @return names dropped, in order.
+Result<std::vector<std::string>> keep_budget(const Store& store, Bytes budget,
+                                             const std::vector<spec::Digest>& in_use);
+
+}  // namespace hull::store

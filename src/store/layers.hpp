@@ -1,0 +1,88 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/fd.hpp"
+#include "base/result.hpp"
+#include "spec/digest.hpp"
+
+namespace hull::store {
+
+/// What is recorded beside an unpacked tree.
+struct LayerRecord {
+    spec::Digest diff_id;
+    uint64_t entries = 0;  ///< archive members
+    uint64_t bytes = 0;    ///< content of regular files
+    uint64_t tar_bytes = 0;
+    /// Folders that the archive only implies by what lies in them (relative, any bytes): their
+    /// metadata comes from the layers below.
+    std::vector<std::string> implied_directories;
+    bool userxattr = false;  ///< opaque folders are marked by user.overlay.* (rootless)
+    /// Written to disk for good; else trusted only while the machine stays up.
+    bool durable = false;
+    std::string boot_id;
+};
+
+/// A folder that a layer is unpacked into before it has its name. Locked while this process lives;
+/// removed when dropped without publish().
+class StagedLayer {
+  public:
+    StagedLayer(StagedLayer&& other) noexcept;
+    StagedLayer& operator=(StagedLayer&&) = delete;
+    ~StagedLayer();
+    /// The empty tree to fill; borrowed.
+    int tree() const { return tree_.get(); }
+    const std::string& path() const { return path_; }
+
+  private:
+    friend class Layers;
+    StagedLayer(std::string path, Fd directory, Fd tree)
+        : path_(std::move(path)), directory_(std::move(directory)), tree_(std::move(tree)) {}
+    std::string path_;  ///< empty once published
+    Fd directory_;      ///< flocked
+    Fd tree_;
+};
+
+/// Unpacked layers by diff id: layers/sha256/HEX/tree, the overlay's lower folders.
+class Layers {
+  public:
+    explicit Layers(std::string root) : root_(std::move(root)) {}
+
+    /// Whether the tree is there and can be trusted (see LayerRecord::durable).
+    bool has(const spec::Digest& diff_id) const;
+    /// layers/sha256/HEX/tree.
+    std::string tree_path(const spec::Digest& diff_id) const;
+    Result<LayerRecord> record(const spec::Digest& diff_id) const;
+    Result<std::vector<spec::Digest>> list() const;
+
+    Result<StagedLayer> create_staging() const;
+    /// Gives a filled tree its name: one rename. If another process was first, its tree stays and
+    /// this one is removed. The caller has verified digest and diff id.
+    Result<void> publish(StagedLayer staged, const LayerRecord& record) const;
+
+    /// Makes sure that folders which layers of this chain only imply show the metadata of the
+    /// highest layer below that has them: a small extra layer keyed by the chain, made when needed.
+    /// Call after all layers of an image are there, in the namespace that unpacks.
+    /// @param diff_ids  lowest first.
+    Result<void> complete_chain(const std::vector<spec::Digest>& diff_ids) const;
+    /// The overlay's lower folders for a chain, top first.
+    /// @errors not_found: a layer is not unpacked here; the hint says to pull again.
+    Result<std::vector<std::string>> lower_directories(
+        const std::vector<spec::Digest>& diff_ids) const;
+
+    /// Flushes all layers to disk and records it. Slow; never on the hot path: until then, layers
+    /// count as missing after an unclean restart and are unpacked again from their blobs.
+    Result<void> make_durable() const;
+    /// No error if it is not there. The tree is renamed away first: gone at once for others.
+    Result<void> remove(const spec::Digest& diff_id) const;
+
+  private:
+    std::string directory(const spec::Digest& diff_id) const;
+    std::string chain_directory(const std::vector<spec::Digest>& diff_ids) const;
+    std::string root_;
+};
+
+}  // namespace hull::store

@@ -201,7 +201,7 @@ Result<std::chrono::system_clock::time_point> parse_timestamp(std::string_view t
         if (!take_char(rest, "+-", &sign) || !take_digits(rest, 2, hours) ||
             !take_char(rest, ":") || !take_digits(rest, 2, minutes))
             return invalid();
-        offset_seconds = (hours * 3600 + minutes * 60) * (sign == '-' ? -1 : 1);
+        offset_seconds = (int64_t{hours} * 3600 + int64_t{minutes} * 60) * (sign == '-' ? -1 : 1);
     }
     if (!rest.empty()) return invalid();
     int64_t seconds = timegm(&parts) - offset_seconds;

@@ -32,3 +32,36 @@ def test_cmake_refuses_an_upward_edge(scratch, declarations, complaint):
     else:
         assert done.code != 0
         assert complaint in " ".join(done.err.split())
+
+
+LISTS = """hull_library(NAME base LAYER 0)
+hull_library(NAME kernel LAYER 1 USES base)
+hull_library(NAME engine LAYER 4 USES kernel base)
+hull_binary(NAME hull SOURCE hull.cpp USES engine)
+"""
+
+
+@pytest.mark.parametrize("file, line, complaint", [
+    ("engine/engine.cpp", '#include "kernel/mount.hpp"', None),
+    ("bin/hull.cpp", '#include "kernel/mount.hpp"', None),
+    ("engine/database.cpp", "#include <SQLiteCpp/SQLiteCpp.h>", None),
+    ("kernel/mount.hpp", '#include "engine/engine.hpp"', 'kernel may not include "engine/engine.hpp"'),
+    ("base/fd.cpp", '#include "kernel/mount.hpp"', 'base may not include "kernel/mount.hpp"'),
+    ("engine/engine.cpp", "#include <SQLiteCpp/SQLiteCpp.h>", "only engine/database.cpp may include it"),
+    ("engine/engine.hpp", "#include <nlohmann/json.hpp>", "<nlohmann/json.hpp> is fenced"),
+    ("engine/engine.hpp", '#include "base/json_io.hpp"', "include it in a .cpp file"),
+    ("network/bridge.cpp", '#include "base/fd.hpp"', "room network is not declared"),
+    ("engine/engine.cpp", '#include "engine.hpp"', "has no room"),
+])
+def test_check_layers_judges_one_include(scratch, file, line, complaint):
+    path = scratch / "src" / file
+    path.parent.mkdir(parents=True)
+    (scratch / "src/CMakeLists.txt").write_text(LISTS)
+    path.write_text(f"#pragma once\n\n{line}\n")
+    done = run(SOURCE / "tools/check_layers", scratch, check=False)
+    if complaint is None:
+        assert done.code == 0, done.out
+    else:
+        assert done.code == 1
+        assert done.out.startswith(f"src/{file}:3: ")
+        assert complaint in done.out

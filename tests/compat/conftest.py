@@ -1,0 +1,69 @@
+"""Engines that drive hull-runtime. $HULL_COMPAT_RUNTIME puts a peer (runc, crun) in its place: a test that
+fails with the peer as well says nothing about hull."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from harness.containerd_daemon import Containerd
+from harness.docker_daemon import DockerDaemon
+from harness.leftovers import Leftovers
+from harness.needs import missing
+from harness.podman_tool import PodmanTool
+from harness.programs import run
+from harness.rootfs import write_oci_layout
+
+
+@pytest.fixture(scope="session")
+def runtime_path(binaries):
+    binaries.need("runtime")
+    return Path(os.environ.get("HULL_COMPAT_RUNTIME") or binaries.runtime)
+
+
+def _skip_without(*names):
+    for name in names:
+        if reason := missing(name):
+            pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def docker(tmp_path_factory, runtime_path, busybox_tar):
+    """A daemon for the whole file, with the image `busybox`; afterwards nothing of it may be left."""
+    _skip_without("dockerd", "docker")
+    before = Leftovers()
+    directory = Path(tempfile.mkdtemp(prefix="htd-"))
+    daemon = DockerDaemon(directory / "d", runtime_path)
+    daemon.docker("import", "--change", 'CMD ["/bin/sh"]', busybox_tar, "busybox")
+    yield daemon
+    daemon.close()
+    directory.rmdir()
+    before.check(ignore=["/run/docker", "runtime-runc"])
+
+
+@pytest.fixture(scope="module")
+def podman(runtime_path, busybox_tar):
+    _skip_without("podman", "conmon")
+    before = Leftovers()
+    with tempfile.TemporaryDirectory(prefix="htp-") as directory:
+        tool = PodmanTool(Path(directory) / "p", runtime_path)
+        tool.podman("import", "-q", "--change", 'CMD=["/bin/sh"]', busybox_tar, "localhost/busybox:latest")
+        yield tool
+        tool.close()
+    before.check()
+
+
+@pytest.fixture(scope="module")
+def containerd(runtime_path, busybox_rootfs):
+    _skip_without("containerd", "ctr")
+    before = Leftovers()
+    with tempfile.TemporaryDirectory(prefix="htc-") as directory:
+        daemon = Containerd(Path(directory) / "c", runtime_path)
+        layout = write_oci_layout(busybox_rootfs, Path(directory) / "layout")
+        archive = Path(directory) / "image.tar"
+        run("tar", "-C", layout, "-cf", archive, ".")
+        daemon.ctr("images", "import", "--base-name", "localhost/busybox", archive, timeout=300)
+        yield daemon
+        daemon.close()
+    before.check()

@@ -135,19 +135,25 @@ class Cgroup {
     struct V1Directory {
         std::string name;  ///< "cpu,cpuacct"
         std::string path;
-        Fd directory;
+        Fd directory;  ///< opened when first needed
         Fd tasks;
-        bool made = false;
+        bool is_made = false;
     };
-    friend class CgroupBuilder;
 
-    const V1Directory* find_v1(std::string_view controller) const;
-    Result<void> wait_frozen(bool frozen) const;
+    Result<void> make_v1(const CgroupLayout& layout, const CgroupSettings& settings);
+    Result<void> make_v2(const CgroupLayout& layout, const CgroupSettings& settings);
+    Result<void> configure(const CgroupSettings& settings);
+    Result<void> apply(const CgroupResources& resources, bool is_new);
+    Result<void> open_v1(const std::vector<std::string_view>& controllers);
+    void remove_made();
+    /// The directory of a v1 controller, opened now if need be; -1: none.
+    int v1_directory(std::string_view controller) const;
+    Result<void> kill_frozen(int signal);
 
     CgroupPaths paths_;
-    std::vector<V1Directory> v1_;
+    mutable std::vector<V1Directory> v1_;
     Fd v2_;
-    bool v2_made_ = false;
+    bool is_v2_made_ = false;
 };
 
 /// The paths of `sub` below `paths`, in the notation of `runc exec --cgroup`: "PATH" for every

@@ -79,7 +79,7 @@ struct RdmaLimit {
 struct CgroupResources {
     MemoryResources memory;
     CpuResources cpu;
-    std::optional<int64_t> pids_limit;  ///< -1: no limit
+    std::optional<int64_t> pids_limit;  ///< -1: no limit; 0: left alone, as runc and crun have it
     BlockIoResources block_io;
     std::vector<HugepageLimit> hugepages;
     std::optional<uint32_t> network_class;              ///< net_cls.classid, v1
@@ -90,6 +90,9 @@ struct CgroupResources {
 
     /// True when any limit is asked for: then a missing cgroup is an error.
     bool has_limits() const;
+    /// v1 names of the controllers that what is set needs: {"memory", "blkio"}. The unified map is
+    /// not among them.
+    std::vector<std::string_view> needed_controllers() const;
 };
 
 /// One line of a device policy.
@@ -113,5 +116,8 @@ uint64_t block_weight_to_io_weight(uint64_t weight);
 /// @errors invalid: below the memory limit, or set without one
 Result<std::optional<int64_t>> swap_to_v2(std::optional<int64_t> memory_and_swap,
                                           std::optional<int64_t> memory);
+
+/// "mlx5_0 hca_handle=2 hca_object=2000" for rdma.max.
+std::string rdma_text(const RdmaLimit& limit);
 
 }  // namespace hull::kernel

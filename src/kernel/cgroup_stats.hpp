@@ -109,4 +109,7 @@ std::vector<BlockIoEntry> parse_blkio_v1(std::string_view text);
 /// v2's io.stat: "8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=5 dios=6".
 BlockIoStats parse_io_stat(std::string_view text);
 
+/// rdma.current and rdma.max: "mlx5_0 hca_handle=2 hca_object=2000".
+std::vector<RdmaStats> parse_rdma(std::string_view current, std::string_view limits);
+
 }  // namespace hull::kernel

@@ -1,0 +1,188 @@
+#!/usr/bin/python3
+"""hull beside the kernel's floor and its peers, in one run on one machine.
+
+usage: ./dev bench [--rounds N] [NAME...]
+
+  run        a whole `run` of true on Docker's bundle: floor, hull-runtime, crun, runc
+  commands   create, start, exec, state, kill, delete, one by one
+  syscalls   system calls of a whole run, counted by strace
+  detached   200 containers that stay: time and memory of each
+  engine     `run --rm --network none IMAGE true`: hull, podman, docker
+
+Without a NAME all of them. A peer that cannot run fails the whole run: nothing is left out silently.
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+import peers  # noqa: E402
+from harness.rootfs import busybox_rootfs, busybox_tar  # noqa: E402
+from measure import BenchError, Report, interleaved, timed  # noqa: E402
+
+
+class Bench:
+    def __init__(self, rounds, work, report):
+        self.rounds = rounds
+        self.work = Path(work)
+        self.report = report
+        self.rootfs = busybox_rootfs()
+        self.private_mounts = peers.PrivateMounts()
+
+    def close(self):
+        self.private_mounts.close()
+
+    # --- whole runs -------------------------------------------------------------------------------
+
+    def run(self):
+        bundle = peers.docker_bundle(self.work / "bundle", self.rootfs)
+        subjects = {"floor": lambda: timed(peers.floor_command(self.rootfs))}
+        for runtime in peers.runtimes(self.work, self.private_mounts):
+            subjects[runtime.version()] = lambda runtime=runtime: timed(
+                runtime.command("run", "--bundle", bundle, runtime.new_id()), runtime.prefix)
+        self.report.table("run: Docker's bundle, /bin/true", interleaved(subjects, self.rounds), "floor")
+
+    # --- one command after the other --------------------------------------------------------------
+
+    def commands(self):
+        def sleeps(config):
+            config["process"]["args"] = ["/bin/sleep", "1000"]
+
+        bundle = peers.docker_bundle(self.work / "bundle-sleep", self.rootfs, sleeps)
+        runtimes = peers.runtimes(self.work, self.private_mounts)
+        verbs = ("create", "start", "exec", "state", "kill", "delete")
+        samples = {verb: {r.name: [] for r in runtimes} for verb in verbs}
+        for _ in range(self.rounds):
+            for runtime in runtimes:
+                for verb, sample in self.one_life(runtime, bundle).items():
+                    samples[verb][runtime.name].append(sample)
+        for verb in verbs:
+            self.report.table(verb, samples[verb], "crun")
+
+    def one_life(self, runtime, bundle):
+        id = runtime.new_id()
+        life = {"create": ("create", "--bundle", bundle, id), "start": ("start", id),
+                "exec": ("exec", id, "/bin/true"), "state": ("state", id), "kill": ("kill", id, "KILL")}
+        found = {}
+        try:
+            for verb, args in life.items():
+                found[verb] = timed(runtime.command(*args), runtime.prefix, idle=0.1)
+            runtime.wait_until_stopped(id)
+            found["delete"] = timed(runtime.command("delete", id), runtime.prefix, idle=0.1)
+        except BenchError:
+            runtime.call("delete", "--force", id, check=False)
+            raise
+        return found
+
+    # --- system calls -----------------------------------------------------------------------------
+
+    def syscalls(self):
+        bundle = peers.docker_bundle(self.work / "bundle-strace", self.rootfs)
+        commands = {"floor": ([], peers.floor_command(self.rootfs))}
+        for runtime in peers.runtimes(self.work, self.private_mounts):
+            run = runtime.command("run", "--bundle", bundle, runtime.new_id())
+            timed(run, runtime.prefix, idle=0)  # fills the cache of compiled filters
+            commands[runtime.name] = (runtime.prefix, runtime.command("run", "--bundle", bundle, runtime.new_id()))
+        print("\nsyscalls: of a whole run, all its processes, the container's /bin/true included")
+        for name, (prefix, command) in commands.items():
+            self.report.note(f"{name} system calls", self.count_calls(prefix, command))
+
+    def count_calls(self, prefix, command):
+        trace = self.work / "strace"
+        done = subprocess.run([str(a) for a in (*prefix, peers.need("strace"), "-f", "-qq", "-o", trace, *command)],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        if done.returncode != 0:
+            raise BenchError(f"strace {command[0]}: {done.stderr.strip()[-600:]}")
+        lines = trace.read_text(errors="replace").splitlines()
+        return sum(1 for line in lines if re.match(r"\d+ +(\w+\(|<\.\.\. \w+ resumed>)", line)
+                   and "<unfinished" not in line)
+
+    # --- many that stay ---------------------------------------------------------------------------
+
+    def detached(self, count=200):
+        print(f"\ndetached: {count} containers that sleep, started one after the other")
+        for runtime in peers.runtimes(self.work, self.private_mounts):
+            ids, bundles = [], []
+            try:
+                for number in range(count):
+                    bundles.append(peers.docker_bundle(
+                        self.work / f"many-{runtime.name}-{number}", self.rootfs,
+                        lambda config: self.many(config, f"{runtime.name}-{number}")))
+                before, start = available_kib(), time.monotonic()
+                for bundle in bundles:
+                    ids.append(runtime.new_id())
+                    timed(runtime.command("run", "--detach", "--bundle", bundle, ids[-1]), runtime.prefix, idle=0)
+                each = (time.monotonic() - start) / count * 1000
+                self.report.note(f"{runtime.name} detached",
+                                 f"{each:.1f} ms and {(before - available_kib()) / count:.0f} KiB each")
+            finally:
+                for id in ids:
+                    runtime.call("delete", "--force", id, check=False)
+            time.sleep(1)
+
+    @staticmethod
+    def many(config, name):
+        config["process"]["args"] = ["/bin/sleep", "1000"]
+        config["linux"]["cgroupsPath"] = f"/hull-bench-{os.getpid()}-{name}"
+
+    # --- the engines ------------------------------------------------------------------------------
+
+    def engine(self):
+        engines, image = [], busybox_tar()
+        try:
+            for make in (lambda: peers.Hull(self.work), lambda: peers.Podman(self.work, self.private_mounts),
+                         lambda: peers.Docker(self.work)):
+                engines.append(make())
+                engines[-1].prepare(image)
+            subjects = {e.version(): lambda e=e: timed(e.run_true(), e.prefix, e.env) for e in engines}
+            self.report.table("engine: run --rm --network none busybox true",
+                              interleaved(subjects, self.rounds), next(iter(subjects)))
+        finally:
+            for engine in engines:
+                engine.close()
+
+
+def available_kib():
+    return int(re.search(r"MemAvailable: +(\d+)", Path("/proc/meminfo").read_text())[1])
+
+
+def main():
+    names = ["run", "commands", "syscalls", "detached", "engine"]
+    parser = argparse.ArgumentParser(usage=__doc__.split("usage: ")[1].split("\n")[0], epilog=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(names))
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(names):
+        parser.error(f"no measurement {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    if os.geteuid() != 0:
+        sys.exit("bench: making the peers' containers needs root")
+    print(f"hull {peers.source_version()}, Linux {os.uname().release}, {os.cpu_count()} processors, "
+          f"load {os.getloadavg()[0]:.1f} before (over 0.5 disturbs the figures)")
+    report, failed = Report("+".join(options.names) or "all"), []
+    work = tempfile.mkdtemp(prefix="hull-bench-")
+    bench = Bench(options.rounds, work, report)
+    try:
+        for name in options.names or names:
+            try:
+                getattr(bench, name)()
+            except BenchError as error:
+                failed.append(name)
+                print(f"\n{name}: NOT MEASURED: {error}")
+    finally:
+        bench.close()
+        report.save()
+        subprocess.run(["rm", "-rf", "--one-file-system", work])
+    if failed:
+        sys.exit(f"bench: not measured: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -121,3 +121,7 @@ def write_oci_layout(root, directory, tag="latest", config=None):
     (Path(directory) / "index.json").write_text(json.dumps(index))
     (Path(directory) / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
     return Path(directory)
+
+
+if __name__ == "__main__":  # ./dev demo makes its image with this
+    print(busybox_tar())

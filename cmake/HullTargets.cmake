@@ -81,6 +81,7 @@ function(hull_unit_test)
     target_compile_definitions(${target} PRIVATE
         HULL_TEST_DATA="${CMAKE_SOURCE_DIR}/tests/unit/${ARG_ROOM}")
     target_link_options(${target} PRIVATE -pie)
+    add_dependencies(unit_tests ${target})
     if(HULL_SANITIZER)
         set(kind asan)  # so that one ctest run can hold both, see tests/CMakeLists.txt
     else()

@@ -48,6 +48,8 @@ struct CapabilitySets {
 
 /// The calling thread's five sets.
 Result<CapabilitySets> read_capabilities();
+/// One of the five, with a single system call.
+Result<CapabilitySet> read_effective_capabilities();
 
 /// Before the ids change: drops from the bounding set what is not in `keep`. Needs CAP_SETPCAP if
 /// anything is to be dropped.

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#include <cstdint>
 #include <ctime>
 #include <optional>
 #include <string>
@@ -40,7 +41,7 @@ struct DirectoryEntry {
 /// Verbs that make, change or remove an entry resolve its parent by `Links` and then act on the
 /// last component by descriptor, never following it. A last component of ".." or "." is refused.
 /// Errors name the path inside the root: not_found, exists, denied, and invalid for a path that is
-/// refused. The object may be used by several threads.
+/// refused. Modes are subject to the umask(2). The object may be used by several threads.
 class RootedPath {
   public:
     /// The tree below a host path, which is followed as usual.
@@ -134,6 +135,7 @@ class RootedPath {
   private:
     RootedPath(Fd root) : root_(std::move(root)) {}
     Result<Fd> resolve(std::string_view path, int flags, mode_t mode) const;
+    uint64_t resolve_flags() const;
     Fd root_;
     Links links_ = Links::inside;
     bool one_mount_ = false;

@@ -33,9 +33,8 @@ struct WindowSize {
 Result<void> set_window_size(int terminal, WindowSize size);
 Result<WindowSize> window_size(int terminal);
 bool is_terminal(int fd);
-/// New lines of the container's programs arrive as CR LF at a raw terminal (ONLCR off on the pty as
-/// runc and crun do it is not needed then): switches output processing off.
-Result<void> set_raw_output(int terminal);
+/// Switches off that the terminal writes CR LF for LF (ONLCR), as runc does for the container's.
+Result<void> clear_newline_translation(int terminal);
 
 /// Makes `slave` the controlling terminal of this process, which becomes a session leader.
 Result<void> make_controlling_terminal(int slave);

@@ -4,7 +4,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <strings.h>
-#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -74,8 +73,9 @@ Result<ClonedProcess> clone_process(const CloneRequest& request) {
 }
 
 Result<Fd> open_pidfd(pid_t pid) {
-    int fd = ::pidfd_open(pid, 0);
-    if (fd >= 0) return Fd{fd};
+    // glibc 2.36 declares pidfd_open without extern "C".
+    long fd = ::syscall(SYS_pidfd_open, pid, 0);
+    if (fd >= 0) return Fd{static_cast<int>(fd)};
     int cause = errno;
     // EINVAL: the pid is a thread's, or not positive (pidfd_open(2)).
     if (cause == ESRCH || cause == EINVAL) return fail_no_process("pid " + std::to_string(pid));
@@ -83,7 +83,7 @@ Result<Fd> open_pidfd(pid_t pid) {
 }
 
 Result<void> send_signal(int pidfd, int signal) {
-    if (::pidfd_send_signal(pidfd, signal, nullptr, 0) == 0) return {};
+    if (::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0) == 0) return {};
     int cause = errno;
     if (cause == ESRCH) return fail_no_process("send " + signal_name(signal));
     return fail_errno(cause, "send " + signal_name(signal));

@@ -108,7 +108,8 @@ std::vector<std::string> find_cgroup_controllers(CgroupLayout layout) {
     if (layout == CgroupLayout::none) return controllers;
     // "#subsys_name hierarchy num_cgroups enabled"; hierarchy 0 is the v2 tree.
     auto text = read_file("/proc/cgroups", 1U << 16U);
-    for (std::string_view line : split_lines(text ? *text : std::string())) {
+    if (!text) return controllers;
+    for (std::string_view line : split_lines(*text)) {
         auto fields = split(line, '\t');
         if (fields.size() == 4 && !line.starts_with('#') && fields[1] != "0" && fields[3] == "1")
             controllers.emplace_back(fields[0]);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -19,12 +20,23 @@ Result<Compression> parse_compression(std::string_view name);
 /// type claims is not asked: old images lie.
 Compression detect_compression(std::string_view first_bytes);
 
+/// A stream of decompressed bytes.
+class Decompressor : public ByteSource {
+  public:
+    /// Fills `target` as far as the source goes. 0: the end.
+    virtual Result<size_t> read_into(std::span<char> target) = 0;
+    Result<std::string_view> read() final;
+
+  private:
+    std::string buffer_;
+};
+
 /// Decompresses `source`, whatever it is compressed with. gzip files of several members (eStargz)
 /// and zstd files of several frames are read to their end; zero padding after a gzip member is
-/// passed over.
+/// passed over. `source` stays the caller's.
 /// @errors corrupt: truncated, a wrong checksum, trailing garbage; unsupported: bzip2 or xz, or a
-/// zstd window over 128 MiB.
-std::unique_ptr<ByteSource> create_decompressor(std::unique_ptr<ByteSource> source);
+/// zstd window over 128 MiB; io: of the source.
+Result<std::unique_ptr<Decompressor>> create_decompressor(ByteSource& source);
 
 /// Compresses into `sink`; the same bytes give the same result, with no time stamp inside.
 class Compressor : public ByteSink {

@@ -44,7 +44,8 @@ class LayerReceiver {
 
     /// True: blob and tree are there, nothing need be fetched; call finish() only.
     virtual bool is_complete() const = 0;
-    /// Compressed bytes that an interrupted download left: continue there (Range: bytes=N-).
+    /// Compressed bytes that an interrupted download left: continue there (Range: bytes=N-). If
+    /// these are all, call finish() at once.
     virtual uint64_t offset() const = 0;
     /// The server cannot continue there: what follows are the bytes from 0. Only before the first
     /// write().

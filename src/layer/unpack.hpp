@@ -21,15 +21,14 @@ struct UnpackOptions {
     WhiteoutForm whiteouts = WhiteoutForm::overlay_trusted;
     /// Give files their owners. Off only where the caller is not root in any namespace (tests).
     bool set_owners = true;
-    /// Highest id that the namespace maps; a member with a higher one is an error that names it.
-    uint32_t highest_id = 0xfffffffe;
     uint64_t max_entries = 4'000'000;
-    uint64_t max_bytes = 1ULL << 40U;  ///< content of regular files, holes counted
+    uint64_t max_bytes = 1ULL << 40U;  ///< content of regular files, holes not counted
 };
 
 struct UnpackReport {
     uint64_t entries = 0;
-    uint64_t bytes = 0;  ///< content of regular files
+    uint64_t bytes = 0;       ///< content of regular files
+    uint32_t highest_id = 0;  ///< highest uid or gid of any member
     /// Folders without a member of their own.
     std::vector<std::string> implied_directories;
     uint64_t skipped_devices = 0;  ///< device nodes are never made
@@ -37,12 +36,14 @@ struct UnpackReport {
     std::string first_skipped;     ///< name of the first member left out, for the warning
 };
 
-/// Options that fit this process: overlay_user and the highest mapped id inside a user namespace.
+/// Options that fit this process: overlay_user inside a user namespace; owners when it is root.
 UnpackOptions unpack_options_here();
 
-/// Unpacks the tar archive `tar` below the open folder `root` and nowhere else: every name is
-/// resolved inside it, as if it were the root of the file system (openat2, RESOLVE_IN_ROOT), ".."
-/// and absolute names included. The last of equal names wins. Reads `tar` to its end.
+/// Unpacks the tar archive `tar` below the open folder `root` and nowhere else: folders are opened
+/// beneath it without following links (openat2); a link of the archive itself that stands in the
+/// place of a folder is resolved as if `root` were the root of the file system, as docker does it.
+/// A name that climbs out by ".." refuses the archive; an absolute one is taken as relative. The
+/// last of equal names wins. Reads `tar` to its end. Nobody else may write below `root` meanwhile.
 /// @errors corrupt: not a tar, a hard link to what is not there, a name that cannot be; denied: an
 /// owner outside the namespace; io: disk full, with the member's name.
 /// @see OCI image-spec layer.md; Linux Documentation/filesystems/overlayfs.rst.

@@ -32,19 +32,21 @@ class BlobWriter {
     /// @param actual  the digest of all its bytes, as the caller's Hasher found.
     /// @errors corrupt: `actual` is not the digest this writer was made for; the file is removed.
     Result<void> commit(const spec::Digest& actual);
+    /// As commit(), for a writer made by create_unnamed().
+    Result<void> commit_as(const spec::Digest& actual);
     void discard();
 
   private:
     friend class Blobs;
-    BlobWriter(LockFile lock, std::string partial, std::string target, spec::Digest expected)
+    BlobWriter(LockFile lock, std::string root, std::string partial, spec::Digest expected)
         : lock_(std::move(lock)),
+          root_(std::move(root)),
           partial_(std::move(partial)),
-          target_(std::move(target)),
           expected_(std::move(expected)) {}
     LockFile lock_;
+    std::string root_;
     std::string partial_;
-    std::string target_;
-    spec::Digest expected_;
+    spec::Digest expected_;  ///< empty: not known
     uint64_t size_ = 0;
 };
 
@@ -59,6 +61,8 @@ class Blobs {
     explicit Blobs(std::string root) : root_(std::move(root)) {}
 
     bool has(const spec::Digest& digest) const;
+    /// Whether it is there with this size: a file that lost its end with the power does not count.
+    bool has(const spec::Digest& digest, uint64_t size) const;
     /// @errors not_found
     Result<uint64_t> size(const spec::Digest& digest) const;
     std::string path(const spec::Digest& digest) const;
@@ -69,8 +73,11 @@ class Blobs {
 
     /// Starts or continues writing the blob `expected`. Waits while another process writes the same
     /// one; nullopt when that process has finished it, or it was there before.
-    Result<std::optional<BlobWriter>> create(const spec::Digest& expected) const;
-    /// Writes a small blob in one step, fsynced. No error if it is there.
+    /// @param size  expected bytes, 0 if not known.
+    Result<std::optional<BlobWriter>> create(const spec::Digest& expected, uint64_t size) const;
+    /// A writer for content whose digest is not known yet: name it with commit_as().
+    Result<BlobWriter> create_unnamed() const;
+    /// Writes a small blob in one step. No error if it is there.
     /// @param digest  of `content`, as the caller's Hasher found.
     Result<void> put(const spec::Digest& digest, std::string_view content) const;
     Result<std::vector<BlobInfo>> list() const;

@@ -1,7 +1,7 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -12,6 +12,12 @@
 
 namespace hull::store {
 
+struct CollectOptions {
+    std::vector<spec::Digest> keep;  ///< more manifests to keep, e.g. those of containers
+    /// Interrupted downloads that are younger stay, for the next pull to continue.
+    std::chrono::seconds partial_age = std::chrono::hours(24);
+};
+
 struct CollectReport {
     uint64_t blobs = 0;
     uint64_t layers = 0;
@@ -21,8 +27,7 @@ struct CollectReport {
 /// Removes what no reference, snapshot or lease needs: blobs, layers, chains; abandoned partial
 /// files, stagings and trash. Safe beside pulls and other collects. Rootless: runs in the namespace
 /// that unpacks.
-/// @param keep  more manifests to keep, e.g. those of containers.
-Result<CollectReport> collect(const Store& store, const std::vector<spec::Digest>& keep = {});
+Result<CollectReport> collect(const Store& store, const CollectOptions& options = {});
 
 /// Bytes on disk (allocated blocks), as `du` counts them.
 struct DiskUsage {

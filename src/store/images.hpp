@@ -21,7 +21,8 @@ struct Image {
     spec::Digest id;                 ///< digest of the configuration, as in docker
     spec::Manifest manifest;
     spec::ImageConfig config;
-    uint64_t size = 0;  ///< unpacked, bytes
+    uint64_t size = 0;        ///< unpacked, bytes
+    uint32_t highest_id = 0;  ///< highest uid or gid in its layers: what a container's range needs
     std::chrono::system_clock::time_point updated;
 };
 

@@ -17,6 +17,7 @@ struct LayerRecord {
     uint64_t entries = 0;  ///< archive members
     uint64_t bytes = 0;    ///< content of regular files
     uint64_t tar_bytes = 0;
+    uint32_t highest_id = 0;  ///< highest uid or gid of any member
     /// Folders that the archive only implies by what lies in them (relative, any bytes): their
     /// metadata comes from the layers below.
     std::vector<std::string> implied_directories;

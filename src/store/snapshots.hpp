@@ -54,15 +54,13 @@ class Snapshots {
     Result<SnapshotMounts> mounts(const std::string& id) const;
     Result<std::vector<std::string>> list() const;
     /// Idempotent: gone at once (renamed into trash/), then deleted. What an ordinary user may not
-    /// delete outside of the namespace that owns it stays in trash/ until empty_trash() runs there.
+    /// delete outside of the namespace that owns it stays in trash/ until
+    /// empty_trash() (store/trash.hpp) runs there.
     /// @return whether everything is deleted.
     Result<bool> remove(const std::string& id) const;
 
   private:
     const Store* store_;
 };
-
-/// Deletes what is in trash/ and whose remover is gone. Rootless: in the user's namespace.
-Result<void> empty_trash(const Store& store);
 
 }  // namespace hull::store

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/result.hpp"
+#include "store/snapshots.hpp"
+
+namespace hull::store {
+
+/// What a snapshot is made of: the file `record` in its folder.
+struct SnapshotRecord {
+    SnapshotDriver driver = SnapshotDriver::overlay;
+    std::vector<spec::Digest> diff_ids;
+    bool userxattr = false;
+};
+
+Result<void> save_snapshot_record(const std::string& directory, const SnapshotRecord& record);
+/// @errors not_found: its making was cut short; corrupt
+Result<SnapshotRecord> load_snapshot_record(const std::string& directory);
+
+}  // namespace hull::store

@@ -74,7 +74,7 @@ class Blobs {
     /// Starts or continues writing the blob `expected`. Waits while another process writes the same
     /// one; nullopt when that process has finished it, or it was there before.
     /// @param size  expected bytes, 0 if not known.
-    Result<std::optional<BlobWriter>> create(const spec::Digest& expected, uint64_t size) const;
+    Result<std::optional<BlobWriter>> create(const spec::Digest& expected, uint64_t size = 0) const;
     /// A writer for content whose digest is not known yet: name it with commit_as().
     Result<BlobWriter> create_unnamed() const;
     /// Writes a small blob in one step. No error if it is there.

@@ -82,6 +82,7 @@ struct JoinRequest {
     pid_t target_pid = 0;
     std::vector<NamespaceKind> namespaces;  ///< those that the container does not share with us
     const ProcessPlan* process = nullptr;
+    kernel::IdMapping id_map;          ///< of the container's user namespace; empty: it has none
     std::vector<int> cgroup_v1_tasks;  ///< as in LaunchRequest
     int cgroup_v2_directory = -1;
     const kernel::SeccompProgram* seccomp = nullptr;
@@ -89,7 +90,9 @@ struct JoinRequest {
     int preserve_fds = 0;
     std::optional<unsigned long> personality;
     std::optional<LandlockPlan> landlock;
-    bool new_session_keyring = false;  ///< else joins the one named after `container_id`
+    /// The process gets the session keyring named after `container_id`, which is the container's
+    /// own where the kernel lets us join it; false: keeps the caller's (--no-new-keyring).
+    bool new_session_keyring = true;
     std::string container_id;
 };
 

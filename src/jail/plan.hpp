@@ -51,6 +51,7 @@ struct ProcessPlan {
     uid_t uid = 0;  ///< ids as the container's user namespace sees them
     gid_t gid = 0;
     std::vector<gid_t> additional_groups;
+    bool keep_original_groups = false;  ///< those of the caller stay (annotation of crun's)
     std::optional<mode_t> umask;
 
     std::optional<kernel::CapabilitySets> capabilities;  ///< nullopt: as they are

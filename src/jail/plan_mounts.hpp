@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "kernel/devices.hpp"
 #include "kernel/idmap.hpp"
 
 // The part of a Plan that is about files: root, mounts, devices.
@@ -66,15 +67,7 @@ struct RootPlan {
     bool no_pivot = false;        ///< chroot instead of pivot_root: for a root on an initramfs
 };
 
-/// A device node (mknod(2)).
-struct DevicePlan {
-    std::string path;  ///< absolute, inside the container
-    char type = 'c';   ///< 'c' character, 'b' block, 'p' fifo
-    uint32_t major = 0;
-    uint32_t minor = 0;
-    mode_t mode = 0666;
-    uid_t uid = 0;  ///< inside
-    gid_t gid = 0;
-};
+/// A device node; uid and gid are those inside the container.
+using DevicePlan = kernel::DeviceNode;
 
 }  // namespace hull::jail

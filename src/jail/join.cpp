@@ -1,0 +1,197 @@
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/log.hpp"
+#include "base/text.hpp"
+#include "jail/init.hpp"
+#include "jail/launch.hpp"
+#include "kernel/process.hpp"
+
+// A further process in a running container. It stands in the container's namespaces from one
+// setns(2) to the other, so it must have nothing that the container could take: it is not dumpable
+// before the first, and no file of the container is opened before the last.
+
+namespace hull::jail {
+namespace {
+
+constexpr uint64_t kPidFlag = CLONE_NEWPID;
+
+uint64_t join_flags(const JoinRequest& request) {
+    uint64_t flags = 0;
+    for (const auto kind : request.namespaces)
+        flags |= kernel::clone_flag(kind);
+    return flags;
+}
+
+Result<void> set_own_oom_score(const ProcessPlan& process) {
+    if (!process.oom_score_adjustment) return {};
+    const Fd file = TRY(open_path("/proc/self/oom_score_adj", O_WRONLY));
+    return with_context(write_all(file.get(), std::to_string(*process.oom_score_adjustment)),
+                        "process.oomScoreAdj");
+}
+
+Error explain_join(Error error) {
+    if (error.sys_errno == ESRCH || error.code == Errc::not_found)
+        return make_error(Errc::conflict, "container not running: its process has ended");
+    return error;
+}
+
+/// Before any namespace of the container's.
+Result<void> leave_host(const JoinRequest& request) {
+    TRY(set_own_oom_score(*request.process));
+    TRY(kernel::set_dumpable(false));
+    for (const int tasks : request.cgroup_v1_tasks)
+        if (::write(tasks, "0", 1) != 1) return fail_errno(errno, "join a cgroup");
+    if (!request.process->initial_cpus.empty())
+        TRY(with_context(kernel::set_cpu_affinity(request.process->initial_cpus),
+                         "process.execCPUAffinity.initial"));
+    return {};
+}
+
+Result<void> enter_namespaces(const JoinRequest& request, uint64_t flags) {
+    if (flags != 0)
+        if (auto joined = kernel::join_namespaces_of_process(request.target_pidfd, flags); !joined)
+            return fail(explain_join(std::move(joined).error()));
+    if ((flags & CLONE_NEWUSER) == 0) return {};
+    // EINVAL: the container has no id 0; the program's own ids are set later.
+    if (::syscall(SYS_setresgid, 0, 0, 0) < 0 && errno != EINVAL)
+        return fail_errno(errno, "become root of the container");
+    if (::syscall(SYS_setresuid, 0, 0, 0) < 0 && errno != EINVAL)
+        return fail_errno(errno, "become root of the container");
+    return kernel::set_dumpable(false);
+}
+
+Result<void> run_in_container(const JoinRequest& request, ProgramSetup& setup, uint64_t flags) {
+    // A terminal starts the session itself.
+    if (!request.process->terminal && ::setsid() < 0) return fail_errno(errno, "start a session");
+    TRY(enter_namespaces(request, flags));
+    TRY(open_console(setup));
+    return run_program(setup, -1, nullptr);
+}
+
+[[noreturn]] void run_join_child(const JoinRequest& request, const ChildEnd& channel,
+                                 uint64_t flags) {
+    log_through(channel);
+    ProgramSetup setup{.process = request.process,
+                       .container_id = request.container_id,
+                       .seccomp = request.seccomp,
+                       .personality = request.personality,
+                       .landlock = request.landlock ? &*request.landlock : nullptr,
+                       .new_session_keyring = request.new_session_keyring,
+                       .console_socket = request.console_socket,
+                       .preserve_fds = request.preserve_fds,
+                       .channel = &channel};
+    const auto run = [&]() -> Result<void> {
+        TRY(leave_host(request));
+        return run_in_container(request, setup, flags);
+    };
+    const auto result = run();
+    end_with_error(channel, result.error(), false);
+}
+
+/// For a caller that may not set its own pid namespace (an ordinary user): the process between
+/// gets the rights by joining the user namespace, and the child is born in the pid namespace.
+[[noreturn]] void run_join_middle(const JoinRequest& request, const ChildEnd& channel,
+                                  uint64_t flags) {
+    log_through(channel);
+    const auto run = [&]() -> Result<void> {
+        TRY(leave_host(request));
+        TRY(enter_namespaces(request, flags));
+        auto child = TRY(kernel::clone_process({.as_sibling = true}));
+        if (child.is_child()) run_join_child(request, channel, 0);
+        return channel.send_child(child.pid);
+    };
+    const auto result = run();
+    if (!result) end_with_error(channel, result.error(), false);
+    ::_exit(0);
+}
+
+/// The caller's pid namespace for children is the container's while this exists.
+class PidNamespace {
+  public:
+    static Result<PidNamespace> enter(int pidfd) {
+        Fd own = TRY(open_path("/proc/self/ns/pid", O_RDONLY));
+        TRY(kernel::join_namespaces_of_process(pidfd, kPidFlag));
+        return PidNamespace(std::move(own));
+    }
+    PidNamespace(PidNamespace&&) = default;
+    PidNamespace& operator=(PidNamespace&&) = default;
+    ~PidNamespace() {
+        if (own_) (void)kernel::join_namespace(own_.get(), NamespaceKind::pid);
+    }
+
+  private:
+    explicit PidNamespace(Fd own) : own_(std::move(own)) {}
+    Fd own_;
+};
+
+Result<kernel::ClonedProcess> clone_through_join_middle(const JoinRequest& request,
+                                                        Channel& channel, uint64_t flags) {
+    auto middle = TRY(kernel::clone_process({.cgroup_v2_directory = request.cgroup_v2_directory}));
+    if (middle.is_child()) {
+        channel.parent.close();
+        run_join_middle(request, channel.child, flags);
+    }
+    channel.child.close();
+    const auto text = channel.parent.wait_for(Message::child);
+    TRY(kernel::wait_for_pidfd(middle.pidfd.get()));
+    if (!text) return fail(text.error());
+    const auto pid = parse_number<pid_t>(*text);
+    if (!pid) return fail(Errc::internal, "handshake: no pid of the child");
+    return kernel::ClonedProcess{.pid = *pid, .pidfd = TRY(kernel::open_pidfd(*pid))};
+}
+
+Result<kernel::ClonedProcess> clone_joined(const JoinRequest& request, Channel& channel) {
+    const uint64_t flags = join_flags(request);
+    std::optional<PidNamespace> inside;
+    if ((flags & kPidFlag) != 0) {
+        auto entered = PidNamespace::enter(request.target_pidfd);
+        if (!entered && entered.error().sys_errno == EPERM)
+            return clone_through_join_middle(request, channel, flags);
+        if (!entered) return fail(explain_join(std::move(entered).error()));
+        inside = std::move(*entered);
+    }
+    auto process = kernel::clone_process({.cgroup_v2_directory = request.cgroup_v2_directory});
+    if (process && process->is_child()) {
+        channel.parent.close();
+        run_join_child(request, channel.child, flags & ~kPidFlag);
+    }
+    channel.child.close();
+    // ENOMEM: the pid namespace has no init any more (pid_namespaces(7)).
+    if (!process && process.error().sys_errno == ENOMEM)
+        return fail(Errc::conflict, "container not running: its process has ended");
+    return process;
+}
+
+void give_stdio_to(const JoinRequest& request) {
+    const auto& process = *request.process;
+    if (process.terminal) return;
+    const auto& map = request.id_map;
+    const auto uid = map.empty() ? process.uid : kernel::to_outside(map.users, process.uid);
+    const auto gid = map.empty() ? process.gid : kernel::to_outside(map.groups, process.gid);
+    if (uid && gid) give_pipes_to(*uid, *gid);
+}
+
+}  // namespace
+
+Result<Launched> join(const JoinRequest& request) {
+    give_stdio_to(request);
+    auto channel = TRY(create_channel());
+    auto child = TRY(clone_joined(request, channel));
+    auto ready = channel.parent.wait_for(Message::ready);
+    if (!ready) {
+        (void)kernel::send_signal(child.pidfd.get(), SIGKILL);
+        (void)kernel::wait_for_pidfd(child.pidfd.get());
+        return fail(std::move(ready).error());
+    }
+    return Launched(child.pid, std::move(child.pidfd), std::move(channel.parent).take());
+}
+
+}  // namespace hull::jail

@@ -1,0 +1,65 @@
+#include "jail/mount_tools.hpp"
+
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include "base/text.hpp"
+
+namespace hull::jail {
+
+uint64_t propagation_flag(Propagation kind) {
+    switch (kind) {
+        case Propagation::unchanged:
+            return 0;
+        case Propagation::private_:
+            return MS_PRIVATE;
+        case Propagation::slave:
+            return MS_SLAVE;
+        case Propagation::shared:
+            return MS_SHARED;
+        case Propagation::unbindable:
+            return MS_UNBINDABLE;
+    }
+    return 0;
+}
+
+namespace {
+
+/// A directory of the image's own under a name that the kernel's file systems go to. A link there
+/// would put them somewhere else, and the paths that are masked later with them.
+Result<Fd> open_kernel_directory(const kernel::RootedPath& root, std::string_view path) {
+    auto entry = root.open_entry(path);
+    if (!entry) {
+        if (entry.error().sys_errno != ENOENT) return entry;
+        return root.make_directories(path, 0755);
+    }
+    struct stat info{};
+    if (::fstat(entry->get(), &info) < 0) return fail_errno(errno, "look at " + quote(path));
+    if (!S_ISDIR(info.st_mode))
+        return fail(Errc::invalid,
+                    "mount target " + quote(path) + " is " +
+                        (S_ISLNK(info.st_mode) ? "a symbolic link" : "no directory"),
+                    "the image must have a real directory there");
+    return entry;
+}
+
+}  // namespace
+
+Result<Fd> open_mount_target(const kernel::RootedPath& root, std::string_view path,
+                             TargetKind kind) {
+    if (kind == TargetKind::kernel_directory) return open_kernel_directory(root, path);
+    return root.make_mount_target(path, kind == TargetKind::file);
+}
+
+bool is_below(std::string_view path, std::string_view folder) {
+    if (folder == "/") return true;
+    return path.starts_with(folder) && (path.size() == folder.size() || path[folder.size()] == '/');
+}
+
+Result<Fd> open_id_map_namespace(const MountIdMap& map, pid_t container_pid) {
+    if (map.ids.empty()) return kernel::open_namespace_of(container_pid, NamespaceKind::user);
+    return kernel::create_user_namespace(map.ids);
+}
+
+}  // namespace hull::jail

@@ -1,0 +1,112 @@
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "base/text.hpp"
+#include "jail/mount_tools.hpp"
+#include "jail/step.hpp"
+#include "kernel/devices.hpp"
+#include "kernel/mount.hpp"
+
+// Masked and read-only paths. The sources of masks are a null device and an empty folder on a
+// tmpfs of our own that the container never sees (CVE-2025-31133: its own /dev/null could be a
+// link to anything).
+
+namespace hull::jail {
+namespace {
+
+constexpr uint64_t kMaskAttributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
+const kernel::DeviceNode kNull{.path = "/dev/null", .major = 1, .minor = 3};
+
+}  // namespace
+
+Result<void> build_mask_sources(LaunchSetup& setup) {
+    if (setup.plan->masked_paths.empty() || !setup.has_mount_namespace()) return {};
+    Fd directory = TRY(kernel::create_mount(
+        {.type = "tmpfs", .source = "tmpfs", .options = {{"mode", "755"}, {"size", "0"}}}));
+    if (::mkdirat(directory.get(), "empty", 0555) < 0)
+        return fail_errno(errno, "make the source of masked folders");
+    // Where mknod is refused the host's own node serves, checked by type and number.
+    if (::mknodat(directory.get(), "null", S_IFCHR | 0666, makedev(1, 3)) < 0 && errno != EPERM)
+        return fail_errno(errno, "make the source of masked files");
+    TRY(kernel::set_mount_attributes(directory.get(), {.set = kMaskAttributes}));
+    setup.mask_mount = std::move(directory);
+    return {};
+}
+
+namespace {
+
+/// One detached mask after the other; what was not used serves the next path.
+class Masks {
+  public:
+    explicit Masks(int directory) : directory_(directory) {}
+
+    Result<int> file() {
+        if (!file_) file_ = TRY(clone_null());
+        return file_.get();
+    }
+    Result<int> folder() {
+        if (!folder_) folder_ = TRY(kernel::clone_mount(directory_, "empty"));
+        return folder_.get();
+    }
+    void used_file() { file_.reset(); }
+    void used_folder() { folder_.reset(); }
+
+  private:
+    Result<Fd> clone_null() const {
+        auto own = kernel::clone_mount(directory_, "null", {.no_follow = true});
+        if (own || own.error().sys_errno != ENOENT) return own;
+        Fd host = TRY(kernel::clone_mount(AT_FDCWD, "/dev/null", {.no_follow = true}));
+        TRY(kernel::verify_device(host.get(), kNull));
+        TRY(kernel::set_mount_attributes(host.get(), {.set = kMaskAttributes}));
+        return host;
+    }
+    int directory_;
+    Fd file_;
+    Fd folder_;
+};
+
+bool is_absent(const Error& error) {
+    return error.sys_errno == ENOENT || error.sys_errno == ENOTDIR;
+}
+
+Result<void> mask(const LaunchSetup& setup, Masks& masks, const std::string& path) {
+    const auto target = setup.root->open_target(path);
+    if (!target) return is_absent(target.error()) ? Result<void>{} : fail(target.error());
+    struct stat info{};
+    if (::fstat(target->get(), &info) < 0) return fail_errno(errno, "look at it");
+    const bool is_folder = S_ISDIR(info.st_mode);
+    TRY(kernel::attach_mount(is_folder ? TRY(masks.folder()) : TRY(masks.file()), target->get()));
+    is_folder ? masks.used_folder() : masks.used_file();
+    return {};
+}
+
+Result<void> make_read_only(const LaunchSetup& setup, const std::string& path) {
+    const auto target = setup.root->open_target(path);
+    if (!target) return is_absent(target.error()) ? Result<void>{} : fail(target.error());
+    const Fd copy = TRY(kernel::clone_mount(target->get(), "", {.recursive = true}));
+    TRY(kernel::set_mount_attributes(copy.get(), {.set = MOUNT_ATTR_RDONLY, .recursive = true}));
+    return kernel::attach_mount(copy.get(), target->get());
+}
+
+}  // namespace
+
+Result<void> protect_paths(LaunchSetup& setup) {
+    if (!setup.has_mount_namespace()) {
+        if (setup.plan->masked_paths.empty() && setup.plan->readonly_paths.empty()) return {};
+        return fail(Errc::invalid, "maskedPaths and readonlyPaths need a mount namespace",
+                    "add {\"type\": \"mount\"} to linux.namespaces");
+    }
+    for (const auto& path : setup.plan->readonly_paths)
+        TRY(with_context(make_read_only(setup, path), "linux.readonlyPaths: " + quote(path)));
+    Masks masks(setup.mask_mount.get());
+    for (const auto& path : setup.plan->masked_paths)
+        TRY(with_context(mask(setup, masks, path), "linux.maskedPaths: " + quote(path)));
+    return {};
+}
+
+}  // namespace hull::jail

@@ -1,0 +1,292 @@
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <climits>
+
+#include <fmt/format.h>
+
+#include "base/log.hpp"
+#include "base/text.hpp"
+#include "jail/copy_up.hpp"
+#include "jail/mount_tools.hpp"
+#include "jail/step.hpp"
+#include "kernel/mount.hpp"
+
+// plan->mounts: each is built detached, gets its attributes while nobody can see it, and is
+// attached by descriptor to a target that was opened once within the root.
+
+namespace hull::jail {
+namespace {
+
+std::string name_of(const Plan& plan, size_t index) {
+    return fmt::format("mounts[{}] ({})", index, plan.mounts[index].target);
+}
+
+// ---- in the parent ----
+
+Result<Fd> clone_source(const MountPlan& mount) {
+    return kernel::clone_mount(
+        AT_FDCWD, mount.source,
+        {.recursive = mount.recursive, .no_follow = mount.source_nofollow || mount.copy_symlink});
+}
+
+bool is_id_mapped(const MountPlan& mount) {
+    return mount.id_map.enabled;
+}
+
+}  // namespace
+
+Result<void> open_mount_sources(LaunchSetup& setup) {
+    const auto& mounts = setup.plan->mounts;
+    setup.sources.resize(mounts.size());
+    for (size_t i = 0; i < mounts.size(); ++i) {
+        if (is_id_mapped(mounts[i]) && mounts[i].kind != MountKind::bind)
+            return fail(Errc::unsupported, name_of(*setup.plan, i) + ": idmap is for bind mounts",
+                        "make it a bind mount, or leave uidMappings and gidMappings out");
+        if (mounts[i].kind != MountKind::bind || !setup.plan->has_user_namespace() ||
+            is_id_mapped(mounts[i]))
+            continue;
+        setup.sources[i] = TRY(with_context(clone_source(mounts[i]), name_of(*setup.plan, i)));
+        // Our own peer group must not see what the container mounts below it.
+        TRY(kernel::set_mount_attributes(setup.sources[i].get(),
+                                         {.propagation = MS_SLAVE, .recursive = true}));
+    }
+    return {};
+}
+
+Result<void> map_mount_sources(LaunchSetup& setup) {
+    const auto& mounts = setup.plan->mounts;
+    for (size_t i = 0; i < mounts.size(); ++i) {
+        if (!is_id_mapped(mounts[i])) continue;
+        const auto& map = mounts[i].id_map;
+        const auto name = name_of(*setup.plan, i);
+        Fd mount = TRY(with_context(clone_source(mounts[i]), name));
+        const Fd ids = TRY(with_context(open_id_map_namespace(map, setup.child), name));
+        TRY(with_context(kernel::set_mount_attributes(mount.get(), {.propagation = MS_SLAVE,
+                                                                    .idmap_namespace = ids.get(),
+                                                                    .recursive = map.recursive}),
+                         name));
+        setup.mapped_sources.push_back(std::move(mount));
+    }
+    return {};
+}
+
+void take_mapped_sources(LaunchSetup& setup, std::vector<Fd> received) {
+    auto next = received.begin();
+    for (size_t i = 0; i < setup.plan->mounts.size(); ++i)
+        if (is_id_mapped(setup.plan->mounts[i]) && next != received.end())
+            setup.sources[i] = std::move(*next++);
+}
+
+// ---- in the child ----
+
+namespace {
+
+/// Attributes and propagation of a detached mount. A tmpfs gets "ro" when all is in it.
+Result<void> set_attributes(int fd, const MountPlan& mount, uint64_t without = 0) {
+    const auto& plain = mount.attributes;
+    const auto& below = mount.recursive_attributes;
+    const kernel::MountAttributes own{
+        .set = plain.set & ~without,
+        .clear = plain.clear,
+        .propagation = mount.propagation.recursive ? 0 : propagation_flag(mount.propagation.kind)};
+    if (own.set != 0 || own.clear != 0 || own.propagation != 0)
+        TRY(kernel::set_mount_attributes(fd, own));
+    const kernel::MountAttributes all{
+        .set = below.set,
+        .clear = below.clear,
+        .propagation = mount.propagation.recursive ? propagation_flag(mount.propagation.kind) : 0,
+        .recursive = true};
+    if (all.set != 0 || all.clear != 0 || all.propagation != 0)
+        TRY(kernel::set_mount_attributes(fd, all));
+    return {};
+}
+
+Result<Fd> create_filesystem(const Plan& plan, const MountPlan& mount, uint64_t without) {
+    kernel::FilesystemRequest request{.type = mount.type, .source = mount.source};
+    request.attributes = (mount.attributes.set | mount.recursive_attributes.set) & ~without;
+    for (const auto& parameter : mount.parameters) {
+        const size_t equals = parameter.find('=');
+        if (equals == std::string::npos)
+            request.options.push_back({parameter, std::nullopt});
+        else
+            request.options.push_back({parameter.substr(0, equals), parameter.substr(equals + 1)});
+    }
+    if (!plan.mount_label.empty() && mount.type != "proc" && mount.type != "sysfs")
+        request.options.push_back({"context", plan.mount_label});
+    Fd fd = TRY(kernel::create_mount(request));
+    if (mount.propagation.kind != Propagation::unchanged)
+        TRY(kernel::set_mount_attributes(
+            fd.get(), {.propagation = propagation_flag(mount.propagation.kind)}));
+    return fd;
+}
+
+/// proc and sysfs belong to namespaces. Where these belong to somebody else (the host's network in
+/// a user namespace of ours), the kernel lets us have what we see, and we make it read-only.
+Result<Fd> create_or_copy_kernel_filesystem(const Plan& plan, const MountPlan& mount) {
+    auto made = create_filesystem(plan, mount, 0);
+    if (made || made.error().sys_errno != EPERM || !plan.has_user_namespace()) return made;
+    const std::string path = mount.type == "proc" ? "/proc" : "/sys";
+    Fd copy = TRY(kernel::clone_mount(AT_FDCWD, path, {.recursive = true}));
+    TRY(kernel::set_mount_attributes(copy.get(), {.set = MOUNT_ATTR_RDONLY, .recursive = true}));
+    log::debug(path + " is a read-only copy of the host's: its namespace is not the container's");
+    return copy;
+}
+
+Result<void> mount_kernel_filesystem(LaunchSetup& setup, const MountPlan& mount) {
+    const Fd target =
+        TRY(open_mount_target(*setup.root, mount.target, TargetKind::kernel_directory));
+    Fd fd = TRY(create_or_copy_kernel_filesystem(*setup.plan, mount));
+    TRY(kernel::attach_mount(fd.get(), target.get()));
+    if (mount.type == "proc" && mount.target == "/proc") setup.proc_mount = std::move(fd);
+    return {};
+}
+
+Result<void> mount_filesystem(LaunchSetup& setup, const MountPlan& mount) {
+    if (mount.type == "proc" || mount.type == "sysfs") return mount_kernel_filesystem(setup, mount);
+    const Fd target = TRY(open_mount_target(*setup.root, mount.target, TargetKind::directory));
+    const bool is_tmpfs = mount.type == "tmpfs";
+    const uint64_t later = is_tmpfs ? mount.attributes.set & MOUNT_ATTR_RDONLY : 0;
+    Fd fd;
+    if (mount.target == "/dev" && setup.dev_mount) {
+        fd = std::move(setup.dev_mount);
+        TRY(set_attributes(fd.get(), mount, later));
+    } else {
+        fd = TRY(create_filesystem(*setup.plan, mount, later));
+    }
+    if (mount.copy_up) {
+        if (!is_tmpfs) return fail(Errc::invalid, "tmpcopyup is for tmpfs only");
+        TRY(copy_up(target.get(), fd.get()));
+    }
+    TRY(kernel::attach_mount(fd.get(), target.get()));
+    if (later != 0) setup.read_only_later.push_back(std::move(fd));
+    return {};
+}
+
+/// "copy-symlink": the link itself is made in the container.
+Result<bool> copied_as_symlink(LaunchSetup& setup, const MountPlan& mount) {
+    if (!mount.copy_symlink) return false;
+    std::array<char, PATH_MAX> text{};
+    const ssize_t size = ::readlink(mount.source.c_str(), text.data(), text.size());
+    if (size < 0) {
+        if (errno == EINVAL) return false;  // not a link
+        return fail_errno(errno, "read " + mount.source);
+    }
+    const std::string target(text.data(), static_cast<size_t>(size));
+    auto made = setup.root->make_symlink(mount.target, target);
+    if (made) return true;
+    if (made.error().code != Errc::exists) return fail(std::move(made).error());
+    if (TRY(setup.root->read_link(mount.target)) == target) return true;
+    return fail(std::move(made).error());
+}
+
+Result<void> mount_bind(LaunchSetup& setup, const MountPlan& mount, size_t index) {
+    if (TRY(copied_as_symlink(setup, mount))) return {};
+    Fd source = std::move(setup.sources[index]);
+    if (!source) source = TRY(clone_source(mount));
+    struct stat info{};
+    if (::fstat(source.get(), &info) < 0) return fail_errno(errno, "look at " + mount.source);
+    const auto kind = S_ISDIR(info.st_mode) ? TargetKind::directory : TargetKind::file;
+    Fd target;
+    if (mount.target_nofollow) {
+        auto entry = setup.root->open_entry(mount.target);
+        if (entry) target = std::move(*entry);
+    }
+    if (!target) target = TRY(open_mount_target(*setup.root, mount.target, kind));
+    TRY(set_attributes(source.get(), mount));
+    return kernel::attach_mount(source.get(), target.get());
+}
+
+// ---- cgroups ----
+
+/// Links such as cpu -> cpu,cpuacct, as systemd makes them on the host.
+Result<void> link_controllers(int directory, const std::string& name) {
+    const auto controllers = split(name, ',');
+    if (controllers.size() < 2) return {};
+    for (const auto controller : controllers)
+        if (::symlinkat(name.c_str(), directory, std::string(controller).c_str()) < 0)
+            return fail_errno(errno, "link controller " + quote(controller));
+    return {};
+}
+
+Result<void> attach_view(int directory, const CgroupView& view) {
+    const Fd mount = TRY(kernel::clone_mount(AT_FDCWD, view.directory));
+    if (::mkdirat(directory, view.name.c_str(), 0755) < 0)
+        return fail_errno(errno, "make a folder for hierarchy " + quote(view.name));
+    const Fd target = TRY(open_at(directory, view.name, O_PATH | O_DIRECTORY | O_NOFOLLOW));
+    TRY(kernel::attach_mount(mount.get(), target.get()));
+    return link_controllers(directory, view.name);
+}
+
+Result<void> mount_cgroup_views(LaunchSetup& setup, const MountPlan& mount, int target,
+                                const kernel::MountAttributes& attributes) {
+    const Fd tmpfs = TRY(
+        kernel::create_mount({.type = "tmpfs", .source = "tmpfs", .options = {{"mode", "755"}}}));
+    TRY(kernel::attach_mount(tmpfs.get(), target));
+    for (const auto& view : setup.request->cgroup_views)
+        TRY(attach_view(tmpfs.get(), view));
+    auto all = attributes;
+    all.recursive = true;
+    all.propagation = propagation_flag(mount.propagation.kind);
+    return kernel::set_mount_attributes(tmpfs.get(), all);
+}
+
+Result<void> mount_cgroups(LaunchSetup& setup, const MountPlan& mount) {
+    const Fd target = TRY(open_mount_target(*setup.root, mount.target, TargetKind::directory));
+    const auto& views = setup.request->cgroup_views;
+    kernel::MountAttributes attributes{.set = mount.attributes.set |
+                                              mount.recursive_attributes.set | MOUNT_ATTR_NOSUID |
+                                              MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC};
+    // Without a cgroup namespace the view is the host's tree: never writable for a user namespace
+    // (CVE-2023-25809).
+    const bool has_namespace = setup.plan->find_namespace(NamespaceKind::cgroup) != nullptr;
+    if (views.empty() || (!has_namespace && setup.plan->has_user_namespace()))
+        attributes.set |= MOUNT_ATTR_RDONLY;
+    if (!views.empty() && !views.front().name.empty())
+        return mount_cgroup_views(setup, mount, target.get(), attributes);
+    const auto& path = views.empty() ? std::string("/sys/fs/cgroup") : views.front().directory;
+    const Fd fd = TRY(kernel::clone_mount(AT_FDCWD, path, {.recursive = views.empty()}));
+    attributes.recursive = views.empty();
+    attributes.propagation = propagation_flag(mount.propagation.kind);
+    TRY(kernel::set_mount_attributes(fd.get(), attributes));
+    return kernel::attach_mount(fd.get(), target.get());
+}
+
+Result<void> attach_one(LaunchSetup& setup, size_t index) {
+    const auto& mount = setup.plan->mounts[index];
+    switch (mount.kind) {
+        case MountKind::bind:
+            return mount_bind(setup, mount, index);
+        case MountKind::filesystem:
+            return mount_filesystem(setup, mount);
+        case MountKind::cgroup:
+            return mount_cgroups(setup, mount);
+    }
+    return {};
+}
+
+}  // namespace
+
+Result<void> attach_mounts(LaunchSetup& setup) {
+    for (size_t i = 0; i < setup.plan->mounts.size(); ++i)
+        TRY(with_context(attach_one(setup, i), name_of(*setup.plan, i)));
+    // Kernel files are written through this mount and no path (CVE-2019-16884 and its kin).
+    if (setup.proc_mount)
+        setup.program.procfs = TRY(kernel::Procfs::adopt(std::move(setup.proc_mount)));
+    return {};
+}
+
+Result<void> finish_mounts(LaunchSetup& setup) {
+    for (const auto& mount : setup.read_only_later)
+        TRY(kernel::set_mount_attributes(mount.get(), {.set = MOUNT_ATTR_RDONLY}));
+    if (setup.plan->root.read_only && setup.has_mount_namespace())
+        TRY(with_context(kernel::set_mount_attributes(setup.root->fd(), {.set = MOUNT_ATTR_RDONLY}),
+                         "make the root read-only"));
+    return {};
+}
+
+}  // namespace hull::jail

@@ -6,6 +6,8 @@
     runtime         hull-runtime with its own --root
     bundle          factory: bundle(args=[...], change=lambda config: ...) -> Bundle
     busybox_rootfs, busybox_tar, debian_rootfs   paths, made once and cached in build/test-cache; read only
+    image           hull-image by itself, with its own --root; rootless_image the same as an ordinary user
+    fake_registry   a registry that can be told to misbehave
     registry        factory: registry(basic_auth=False, tls=False) -> Registry on 127.0.0.1
     ordinary_user   a user with subordinate ids
     leftovers       a snapshot of the host; leftovers.check() fails on what is new
@@ -28,7 +30,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from harness import rootfs as images  # noqa: E402
 from harness.bundles import Runtime, make_bundle  # noqa: E402
+from harness.fake_registry import FakeRegistry  # noqa: E402
 from harness.hull_command import Hull, OrdinaryUser  # noqa: E402
+from harness.image_tool import ImageTool  # noqa: E402
 from harness.leftovers import Leftovers  # noqa: E402
 from harness.needs import missing  # noqa: E402
 from harness.programs import SOURCE, Binaries  # noqa: E402
@@ -166,3 +170,28 @@ def registry(scratch):
     yield start
     for one in running:
         one.close()
+
+
+@pytest.fixture
+def image(binaries, scratch):
+    binaries.need("image")
+    it = ImageTool(binaries.image, scratch / "data", scratch / "run")
+    yield it
+    it.close()
+
+
+@pytest.fixture
+def rootless_image(binaries, ordinary_user):
+    binaries.need("image")
+    own = binaries.copied_to(ordinary_user.work / "bin")
+    it = ImageTool(own.image, ordinary_user.home / "data", ordinary_user.runtime_directory / "run",
+                   ordinary_user.prefix, ordinary_user.environment)
+    yield it
+    it.close()
+
+
+@pytest.fixture
+def fake_registry():
+    started = FakeRegistry()
+    yield started
+    started.close()

@@ -10,6 +10,7 @@
 #include "base/file.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
+#include "base/units.hpp"
 
 namespace hull::image {
 namespace {
@@ -72,7 +73,7 @@ Result<Settings> parse_settings(const ParsedArgs& args) {
 
 std::vector<Verb> all_verbs() {
     std::vector<Verb> out;
-    for (auto make : {&pull_verbs, &load_verbs})
+    for (auto make : {&pull_verbs})
         for (auto& verb : make())
             out.push_back(std::move(verb));
     return out;
@@ -186,6 +187,9 @@ std::vector<OptionSpec> with_registry_options(std::vector<OptionSpec> own) {
         {"creds", 0, "USER[:PASSWORD]", "log in as this user"},
         {"no-creds", 0, "", "do not log in"},
         {"authfile", 0, "PATH", "file with credentials, as docker's config.json"},
+        {"retry", 0, "N", "attempts after the first when the network fails (default 4)"},
+        {"retry-delay", 0, "DURATION",
+         "wait before the first of them (default 400ms), then double"},
         {"registries-conf", 0, "PATH", "in the place of /etc/containers/registries.conf"},
     };
     own.insert(own.end(), shared.begin(), shared.end());
@@ -206,6 +210,15 @@ Result<registry::AccessOptions> parse_access_options(const ParsedArgs& args) {
         out.tls_verify = *verify == "true";
     }
     if (args.has("insecure")) out.tls_verify = false;
+    if (auto text = args.find("retry")) {
+        auto number = parse_number<int>(*text);
+        if (!number || *number < 0 || *number > 100)
+            return fail(Errc::invalid, "--retry " + quote(*text) + ": must be 0 to 100");
+        out.retry.attempts = *number + 1;
+    }
+    if (auto text = args.find("retry-delay"))
+        out.retry.first_delay = std::chrono::duration_cast<std::chrono::milliseconds>(
+            TRY(with_context(parse_duration(*text), "--retry-delay")));
     if (auto text = args.find("creds")) {
         size_t colon = text->find(':');
         registry::Credential credential;
@@ -216,6 +229,17 @@ Result<registry::AccessOptions> parse_access_options(const ParsedArgs& args) {
         out.credential = std::move(credential);
     }
     return out;
+}
+
+void add_registry_paths(const registry::AccessOptions& options, ConfineRequest& request) {
+    auto add = [&](std::string path) {
+        if (!path.empty()) request.read_paths.push_back(std::move(path));
+    };
+    add(options.certificate_folder);
+    add(options.registries_conf);
+    add(environment("SSL_CERT_FILE"));
+    for (auto& folder : registry::certificate_folders())
+        add(std::move(folder));
 }
 
 Result<spec::Platform> parse_platform_option(const ParsedArgs& args) {

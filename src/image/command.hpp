@@ -81,6 +81,8 @@ std::vector<Verb> load_verbs();
 /// Options of every verb that talks to registries, in front of its own.
 std::vector<OptionSpec> with_registry_options(std::vector<OptionSpec> own);
 Result<registry::AccessOptions> parse_access_options(const ParsedArgs& args);
+/// What reaching registries reads: certificates, registries.conf.
+void add_registry_paths(const registry::AccessOptions& options, ConfineRequest& request);
 /// --platform, else this machine's.
 Result<spec::Platform> parse_platform_option(const ParsedArgs& args);
 

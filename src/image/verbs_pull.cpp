@@ -34,8 +34,7 @@ Result<void> pull(Context& context, const ParsedArgs& args) {
     TRY(enter_namespace());
     auto store = TRY(context.open_store());
     ConfineRequest confinement;
-    for (const auto& path : {options.certificate_folder, options.registries_conf})
-        if (!path.empty()) confinement.read_paths.push_back(path);
+    add_registry_paths(options, confinement);
     TRY(context.confine_for_store(std::move(confinement)));
 
     auto lease = TRY(store.create_lease());

@@ -95,8 +95,48 @@ class Workers {
     std::optional<Error> failure_;
 };
 
+class MemoryReader final : public BlobReader {
+  public:
+    explicit MemoryReader(std::string_view rest) : rest_(rest) {}
+    Result<size_t> read(std::span<char> into) override {
+        size_t length = rest_.copy(into.data(), into.size());
+        rest_.remove_prefix(length);
+        return length;
+    }
+
+  private:
+    std::string_view rest_;
+};
+
+/// A source of which one small blob, the configuration, has been read already.
+class RememberingSource final : public ImageSource {
+  public:
+    explicit RememberingSource(ImageSource& inner) : inner_(inner) {}
+    std::string name() const override { return inner_.name(); }
+    Result<ManifestData> top_manifest() override { return inner_.top_manifest(); }
+    Result<ManifestData> manifest(const spec::Descriptor& descriptor) override {
+        return inner_.manifest(descriptor);
+    }
+    Result<std::unique_ptr<BlobReader>> open_blob(const spec::Descriptor& descriptor,
+                                                  uint64_t offset) override {
+        if (descriptor.digest != digest_ || offset > content_.size())
+            return inner_.open_blob(descriptor, offset);
+        return std::make_unique<MemoryReader>(std::string_view{content_}.substr(offset));
+    }
+    std::optional<RegistryPlace> registry_place() const override { return inner_.registry_place(); }
+    void remember(spec::Digest digest, std::string content) {
+        digest_ = std::move(digest);
+        content_ = std::move(content);
+    }
+
+  private:
+    ImageSource& inner_;
+    spec::Digest digest_;
+    std::string content_;
+};
+
 /// The blobs of one manifest. `unpack`: layers get their diff ids from the configuration.
-Result<std::vector<Task>> plan_blobs(ImageSource& source, const spec::Manifest& manifest,
+Result<std::vector<Task>> plan_blobs(RememberingSource& source, const spec::Manifest& manifest,
                                      bool unpack) {
     TRY(check_manifest(manifest, source.name()));
     bool is_image = spec::is_config_type(manifest.config.media_type);
@@ -111,6 +151,7 @@ Result<std::vector<Task>> plan_blobs(ImageSource& source, const spec::Manifest& 
     if (unpack) {
         auto text = TRY(with_context(read_small_blob(source, manifest.config), "configuration"));
         diff_ids = TRY(with_context(spec::parse_image_config(text), source.name())).diff_ids;
+        source.remember(manifest.config.digest, text);
         if (diff_ids.size() != manifest.layers.size())
             return fail(Errc::corrupt, source.name() + ": the manifest lists " +
                                            std::to_string(manifest.layers.size()) +
@@ -139,8 +180,9 @@ Result<spec::Manifest> copy_manifest(ImageSource& source, ImageTarget& target,
                                      const TransferOptions& options) {
     auto manifest =
         TRY(with_context(spec::parse_manifest(data.bytes, data.media_type), source.name()));
-    auto tasks = TRY(plan_blobs(source, manifest, unpack));
-    TRY(Workers(source, target, options).run(tasks));
+    RememberingSource remembering{source};
+    auto tasks = TRY(plan_blobs(remembering, manifest, unpack));
+    TRY(Workers(remembering, target, options).run(tasks));
     return manifest;
 }
 

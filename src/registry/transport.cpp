@@ -521,14 +521,16 @@ Result<std::string> resolve_url(const std::string& base, const std::string& refe
 }
 
 std::string url_escape(std::string_view text) {
+    constexpr std::string_view kDigits = "0123456789ABCDEF";
     std::string out;
     for (char c : text) {
+        auto byte = static_cast<unsigned char>(c);
         bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
                      c == '-' || c == '.' || c == '_' || c == '~';
         if (plain)
             out += c;
         else
-            out += "%" + to_hex(std::string_view{&c, 1});
+            out += {'%', kDigits[byte >> 4U], kDigits[byte & 15U]};
     }
     return out;
 }

@@ -82,6 +82,15 @@ Result<void> give_to(const std::string& path, std::pair<uid_t, gid_t> owner,
 
 }  // namespace
 
+Result<CgroupPaths> plan_cgroup_paths(const std::string& path) {
+    const CgroupLayout* layout = TRY(cgroup_layout());
+    CgroupPaths paths;
+    for (const auto& hierarchy : layout->v1)
+        paths.v1.emplace_back(hierarchy.name(), resolve_v1(hierarchy, path));
+    if (layout->v2) paths.v2 = resolve_v2(*layout->v2, layout->mode() == CgroupMode::v2, path);
+    return paths;
+}
+
 Result<Cgroup> Cgroup::create(const CgroupSettings& settings) {
     const CgroupLayout* layout = TRY(cgroup_layout());
     if (layout->mode() == CgroupMode::none)

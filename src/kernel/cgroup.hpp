@@ -156,6 +156,9 @@ class Cgroup {
     bool is_v2_made_ = false;
 };
 
+/// Where Cgroup::create() will put a cgroup of this path, before it is made: what a caller notes
+/// down so that the cgroup is found whatever happens to the caller.
+Result<CgroupPaths> plan_cgroup_paths(const std::string& path);
 /// The paths of `sub` below `paths`, in the notation of `runc exec --cgroup`: "PATH" for every
 /// hierarchy or "CONTROLLER[,CONTROLLER]:PATH" for some of them. The directories must exist.
 /// @errors invalid: a path that leaves the cgroup, or an unknown controller

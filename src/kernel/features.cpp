@@ -25,15 +25,15 @@
 
 namespace hull::kernel {
 
-std::string_view cgroup_layout_name(CgroupLayout layout) {
+std::string_view cgroup_kind_name(CgroupKind layout) {
     switch (layout) {
-        case CgroupLayout::v1:
+        case CgroupKind::v1:
             return "v1";
-        case CgroupLayout::hybrid:
+        case CgroupKind::hybrid:
             return "hybrid";
-        case CgroupLayout::v2:
+        case CgroupKind::v2:
             return "v2";
-        case CgroupLayout::none:
+        case CgroupKind::none:
             break;
     }
     return "none";
@@ -90,22 +90,22 @@ uint64_t magic_of(const char* path) {
     return ::statfs(path, &info) < 0 ? 0 : static_cast<uint64_t>(info.f_type);
 }
 
-CgroupLayout find_cgroup_layout() {
-    if (magic_of("/sys/fs/cgroup") == kCgroup2Magic) return CgroupLayout::v2;
-    if (magic_of("/sys/fs/cgroup/unified") == kCgroup2Magic) return CgroupLayout::hybrid;
+CgroupKind find_cgroup_kind() {
+    if (magic_of("/sys/fs/cgroup") == kCgroup2Magic) return CgroupKind::v2;
+    if (magic_of("/sys/fs/cgroup/unified") == kCgroup2Magic) return CgroupKind::hybrid;
     auto entries = list_directory("/sys/fs/cgroup");
-    if (!entries) return CgroupLayout::none;
+    if (!entries) return CgroupKind::none;
     for (const std::string& entry : *entries)
-        if (magic_of(("/sys/fs/cgroup/" + entry).c_str()) == kCgroup1Magic) return CgroupLayout::v1;
-    return CgroupLayout::none;
+        if (magic_of(("/sys/fs/cgroup/" + entry).c_str()) == kCgroup1Magic) return CgroupKind::v1;
+    return CgroupKind::none;
 }
 
-std::vector<std::string> find_cgroup_controllers(CgroupLayout layout) {
-    if (layout == CgroupLayout::v2) return words_of_file("/sys/fs/cgroup/cgroup.controllers");
+std::vector<std::string> find_cgroup_controllers(CgroupKind layout) {
+    if (layout == CgroupKind::v2) return words_of_file("/sys/fs/cgroup/cgroup.controllers");
     std::vector<std::string> controllers;
-    if (layout == CgroupLayout::hybrid)
+    if (layout == CgroupKind::hybrid)
         controllers = words_of_file("/sys/fs/cgroup/unified/cgroup.controllers");
-    if (layout == CgroupLayout::none) return controllers;
+    if (layout == CgroupKind::none) return controllers;
     // "#subsys_name hierarchy num_cgroups enabled"; hierarchy 0 is the v2 tree.
     auto text = read_file("/proc/cgroups", 1U << 16U);
     if (!text) return controllers;
@@ -195,8 +195,8 @@ Features probe_features() {
     features.capabilities = capability_names(all_capabilities());
     features.filesystems = read_filesystems();
     features.lsms = active_lsms();
-    features.cgroup_layout = find_cgroup_layout();
-    features.cgroup_controllers = find_cgroup_controllers(features.cgroup_layout);
+    features.cgroup_kind = find_cgroup_kind();
+    features.cgroup_controllers = find_cgroup_controllers(features.cgroup_kind);
     features.landlock_abi = landlock_abi();
     features.apparmor = is_apparmor_enabled();
     features.selinux = is_selinux_enabled();

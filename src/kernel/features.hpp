@@ -8,13 +8,13 @@
 
 namespace hull::kernel {
 
-enum class CgroupLayout {
+enum class CgroupKind {
     none,    ///< no cgroup file system below /sys/fs/cgroup
     v1,      ///< controllers of version 1 only
     hybrid,  ///< version 1, and a version 2 tree at /sys/fs/cgroup/unified
     v2,      ///< one tree of version 2
 };
-std::string_view cgroup_layout_name(CgroupLayout layout);
+std::string_view cgroup_kind_name(CgroupKind layout);
 
 /// "6.18.44-x" -> {6, 18}
 struct KernelVersion {
@@ -33,7 +33,7 @@ struct Features {
     std::vector<std::string> capabilities;  ///< that this kernel knows
     std::vector<std::string> filesystems;   ///< /proc/filesystems
     std::vector<std::string> lsms;          ///< active
-    CgroupLayout cgroup_layout = CgroupLayout::none;
+    CgroupKind cgroup_kind = CgroupKind::none;
     std::vector<std::string> cgroup_controllers;  ///< that can be used
     int landlock_abi = 0;
     bool apparmor = false;

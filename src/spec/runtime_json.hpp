@@ -2,6 +2,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.hpp"
 #include "spec/runtime.hpp"
@@ -14,6 +15,11 @@ namespace hull::spec {
 /// @param what  names the document in errors of its syntax.
 /// @errors invalid
 Result<RuntimeConfig> parse_runtime_config(std::string_view text, std::string_view what);
+/// As above, telling every error in `errors` instead of the first; what could be read is returned.
+RuntimeConfig parse_runtime_config(std::string_view text, std::string_view what,
+                                   std::vector<Error>& errors);
+/// The text of a config.json. @errors not_found: with advice on bundles
+Result<std::string> read_runtime_config(const std::string& path);
 /// As parse_runtime_config(), of the file. @errors not_found: with advice on bundles
 Result<RuntimeConfig> load_runtime_config(const std::string& path);
 /// `exec --process FILE`: a document that is the process object alone.

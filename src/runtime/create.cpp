@@ -1,0 +1,278 @@
+#include "runtime/create.hpp"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+
+#include "base/file.hpp"
+#include "base/json_writer.hpp"
+#include "base/log.hpp"
+#include "base/text.hpp"
+#include "base/units.hpp"
+#include "kernel/terminal.hpp"
+#include "runtime/create_cgroup.hpp"
+#include "runtime/delete.hpp"
+#include "runtime/hooks.hpp"
+#include "runtime/pause_point.hpp"
+#include "runtime/plan_from_spec.hpp"
+#include "runtime/sd_notify.hpp"
+#include "spec/runtime_check.hpp"
+#include "spec/runtime_json.hpp"
+
+namespace hull::runtime {
+
+std::string seccomp_cache_directory(const Settings& settings) {
+    return join_path(settings.root, kSeccompCacheFolder);
+}
+
+Result<void> write_pid_file(const std::string& path, pid_t pid) {
+    return with_context(write_file_atomically(path, std::to_string(pid)), "write the pid file");
+}
+
+Result<void> send_pidfd(const std::string& socket_path, int pidfd) {
+    Fd socket = TRY(with_context(kernel::connect_console_socket(socket_path), "--pidfd-socket"));
+    int fds[] = {pidfd};
+    return with_context(send_with_fds(socket.get(), "pidfd", fds), "--pidfd-socket");
+}
+
+namespace {
+
+/// Socket activation, sd_listen_fds(3): the program is pid 1 of its container as it sees it.
+void add_listen_environment(const CreateRequest& request, spec::Process& process) {
+    if (request.listen_fds == 0) return;
+    process.env.push_back("LISTEN_FDS=" + std::to_string(request.listen_fds));
+    process.env.emplace_back("LISTEN_PID=1");
+    if (!request.listen_fd_names.empty())
+        process.env.push_back("LISTEN_FDNAMES=" + request.listen_fd_names);
+}
+
+Result<void> check_terminal(const CreateRequest& request, const spec::RuntimeConfig& config) {
+    if (!config.process)
+        return fail(Errc::invalid, "process: is missing [config.md, Process]",
+                    "hull-runtime makes no container without a process");
+    if (request.console_fd == kAnyConsole) return {};
+    bool has_socket = !request.console_socket.empty() || request.console_fd >= 0;
+    if (config.process->terminal && !has_socket)
+        return fail(Errc::invalid,
+                    "cannot allocate tty if hull-runtime will detach without setting console "
+                    "socket: process.terminal is true",
+                    "give --console-socket, or set process.terminal to false");
+    if (!config.process->terminal && has_socket)
+        return fail(Errc::invalid,
+                    "cannot use console socket if hull-runtime will not detach or allocate tty: "
+                    "process.terminal is false",
+                    "leave --console-socket out, or set process.terminal to true");
+    return {};
+}
+
+}  // namespace
+
+Result<Prepared> prepare(const Settings& settings, const CreateRequest& request) {
+    TRY(check_container_id(request.id));
+    Prepared prepared;
+    prepared.bundle = TRY(with_context(absolute_path(request.bundle), "bundle"));
+    std::string path = request.config.empty() ? join_path(prepared.bundle, "config.json")
+                                              : TRY(absolute_path(request.config));
+    prepared.config_text = TRY(spec::read_runtime_config(path));
+    prepared.config = TRY(spec::parse_runtime_config(prepared.config_text, path));
+    TRY(spec::refuse_violations(spec::check_runtime_config(prepared.config)));
+    TRY(check_terminal(request, prepared.config));
+    add_listen_environment(request, *prepared.config.process);
+    if (request.has_notify_socket)
+        add_notify_socket(prepared.config, join_path(settings.root, request.id));
+    prepared.plan =
+        TRY(plan_from_spec(prepared.config, {.id = request.id,
+                                             .bundle = prepared.bundle,
+                                             .no_pivot = request.no_pivot,
+                                             .no_new_keyring = request.no_new_keyring}));
+    return prepared;
+}
+
+namespace {
+
+class Creation {
+  public:
+    Creation(const Settings& settings, const CreateRequest& request, const Prepared& prepared,
+             Container container)
+        : settings_(settings),
+          request_(request),
+          prepared_(prepared),
+          container_(std::move(container)) {}
+
+    Result<Created> run() {
+        auto process = make();
+        if (!process) {
+            undo();
+            return fail(std::move(process).error());
+        }
+        return Created{std::move(container_), std::move(*process)};
+    }
+
+  private:
+    Result<jail::Launched> make() {
+        pause_point("directory_made");
+        TRY(record());
+        TRY(make_files());
+        pause_point("state_saved");
+        TRY(make_cgroup());
+        pause_point("cgroup_made");
+        auto seccomp = TRY(load_seccomp());
+        Fd fifo;
+        if (request_.waits_in_fifo) fifo = TRY(make_fifo());
+        Fd console = TRY(connect_console());
+        jail::LaunchRequest launch = launch_request();
+        launch.seccomp = seccomp ? &*seccomp : nullptr;
+        launch.start_fifo = fifo.get();
+        launch.console_socket = console ? console.get() : request_.console_fd;
+        jail::Launched process = TRY(jail::launch(launch));
+        pause_point("launched");
+        auto announced = announce(process);
+        if (!announced) {
+            (void)kernel::send_signal(process.pidfd.get(), SIGKILL);
+            (void)kernel::wait_for_pidfd(process.pidfd.get());
+            return fail(std::move(announced).error());
+        }
+        return process;
+    }
+
+    /// What `delete` must know if this command is killed.
+    Result<void> record() {
+        ContainerState& state = container_.state;
+        state.oci_version = spec::kRuntimeSpecVersion;
+        state.bundle = prepared_.bundle;
+        state.rootfs = prepared_.plan.root.path;
+        state.created = format_timestamp(std::chrono::system_clock::now());
+        state.boot_id = TRY(read_boot_id());
+        state.is_rootless = settings_.is_rootless;
+        state.owns_pid_namespace = prepared_.plan.makes_new(jail::NamespaceKind::pid);
+        state.annotations = prepared_.config.annotations;
+        state.poststart_hooks = prepared_.config.hooks.poststart;
+        state.poststop_hooks = prepared_.config.hooks.poststop;
+        TRY(plan_cgroup(settings_, prepared_.config, state));
+        return container_.save();
+    }
+
+    Result<void> make_files() {
+        TRY(write_file_atomically(container_.config_path(), prepared_.config_text, {.mode = 0600}));
+        if (request_.has_notify_socket) TRY(make_notify_directory(container_.directory()));
+        return {};
+    }
+
+    Result<void> make_cgroup() {
+        cgroup_ = TRY(create_cgroup(settings_, prepared_.config, container_.state));
+        return container_.save();
+    }
+
+    Result<std::optional<kernel::SeccompProgram>> load_seccomp() const {
+        if (!prepared_.plan.seccomp) return std::optional<kernel::SeccompProgram>{};
+        return std::optional{
+            TRY(with_context(kernel::load_or_compile_seccomp(*prepared_.plan.seccomp,
+                                                             seccomp_cache_directory(settings_)),
+                             "linux.seccomp"))};
+    }
+
+    Result<Fd> make_fifo() const {
+        std::string path = container_.fifo_path();
+        if (::mkfifo(path.c_str(), 0600) < 0) return fail_errno(errno, "make " + path);
+        return open_path(path, O_RDWR);
+    }
+
+    Result<Fd> connect_console() const {
+        if (request_.console_socket.empty()) return Fd{};
+        return with_context(kernel::connect_console_socket(request_.console_socket),
+                            "--console-socket");
+    }
+
+    jail::LaunchRequest launch_request() {
+        jail::LaunchRequest launch;
+        launch.plan = &prepared_.plan;
+        if (cgroup_) {
+            launch.cgroup_v1_tasks = cgroup_->v1_tasks();
+            launch.cgroup_v2_directory = cgroup_->v2_directory();
+            launch.cgroup_views = cgroup_views(cgroup_->paths());
+        }
+        launch.preserve_fds = request_.preserve_fds;
+        launch.on_child = [this](pid_t pid) { return on_child(pid); };
+        const auto& hooks = prepared_.config.hooks;
+        if (!hooks.prestart.empty() || !hooks.create_runtime.empty())
+            launch.run_hooks = [this](jail::HookStage stage, pid_t pid) {
+                return run_stage(stage, pid);
+            };
+        launch.hook_state = [this](std::string_view status, pid_t pid) {
+            return format_oci_state(container_.state,
+                                    status == "created" ? Status::created : Status::creating, pid);
+        };
+        launch.seccomp_listener_state = [this](pid_t pid) { return process_state(pid); };
+        return launch;
+    }
+
+    Result<void> on_child(pid_t pid) {
+        pause_point("child_made");
+        auto stat = TRY(kernel::read_process_stat(pid));
+        container_.state.process = {.pid = pid, .start_time = stat.start_time};
+        if (settings_.cgroup_manager == CgroupManager::systemd)
+            TRY(move_into_scope(settings_, prepared_.config, pid, container_.state));
+        TRY(container_.save());
+        pause_point("pid_saved");
+        return {};
+    }
+
+    Result<void> run_stage(jail::HookStage stage, pid_t pid) {
+        bool is_prestart = stage == jail::HookStage::prestart;
+        const auto& hooks = prepared_.config.hooks;
+        hooks_ran_ = true;
+        pause_point("hooks");
+        return run_hooks(is_prestart ? hooks.prestart : hooks.create_runtime,
+                         {.stage = is_prestart ? "prestart" : "createRuntime",
+                          .state = format_oci_state(container_.state, Status::creating, pid),
+                          .directory = prepared_.bundle});
+    }
+
+    /// config-linux.md, The Container Process State.
+    std::string process_state(pid_t pid) const {
+        JsonWriter out;
+        out.begin_object();
+        out.field("ociVersion", spec::kRuntimeSpecVersion);
+        out.field("fds", std::vector<std::string>{"seccompFd"});
+        out.field("pid", pid);
+        out.optional_field("metadata", prepared_.plan.seccomp_listener_metadata);
+        out.raw_field("state", format_oci_state(container_.state, Status::creating, pid));
+        out.end_object();
+        return out.take();
+    }
+
+    Result<void> announce(const jail::Launched& process) const {
+        if (!request_.pidfd_socket.empty())
+            TRY(send_pidfd(request_.pidfd_socket, process.pidfd.get()));
+        if (!request_.pid_file.empty()) TRY(write_pid_file(request_.pid_file, process.pid));
+        return {};
+    }
+
+    void undo() {
+        auto removed = destroy_container(container_, {.run_poststop_hooks = hooks_ran_});
+        if (!removed) log::warning("clean up after the failure: " + removed.error().to_string());
+    }
+
+    const Settings& settings_;
+    const CreateRequest& request_;
+    const Prepared& prepared_;
+    Container container_;
+    std::optional<kernel::Cgroup> cgroup_;
+    bool hooks_ran_ = false;
+};
+
+}  // namespace
+
+Result<Created> create_container(const Settings& settings, const CreateRequest& request,
+                                 const Prepared& prepared) {
+    Container container = TRY(Container::create(settings.root, request.id));
+    return Creation{settings, request, prepared, std::move(container)}.run();
+}
+
+}  // namespace hull::runtime

@@ -1,0 +1,138 @@
+#include "runtime/create_cgroup.hpp"
+
+#include "base/file.hpp"
+#include "base/log.hpp"
+#include "base/text.hpp"
+#include "jail/launch.hpp"
+#include "runtime/create.hpp"
+#include "runtime/resources_from_spec.hpp"
+#include "runtime/systemd_scope.hpp"
+
+namespace hull::runtime {
+namespace {
+
+constexpr std::string_view kSystemdProperty = "org.systemd.property.";
+
+/// The host's id of the container's root, when a user namespace shifts it.
+std::optional<std::pair<uid_t, gid_t>> shifted_root(const spec::Linux& section) {
+    auto find = [](const std::vector<spec::IdMapping>& mappings) -> std::optional<uint32_t> {
+        for (const auto& mapping : mappings)
+            if (mapping.container_id == 0 && mapping.size > 0) return mapping.host_id;
+        return std::nullopt;
+    };
+    auto uid = find(section.uid_mappings);
+    auto gid = find(section.gid_mappings);
+    if (!uid || !gid || (*uid == 0 && *gid == 0)) return std::nullopt;
+    return std::pair<uid_t, gid_t>{*uid, *gid};
+}
+
+/// A container that has a cgroup namespace and a writable view of it manages its own subtree.
+bool wants_delegation(const spec::RuntimeConfig& config) {
+    if (config.linux_.find_namespace("cgroup") == nullptr) return false;
+    for (const auto& mount : config.mounts) {
+        if (mount.type != "cgroup" && mount.type != "cgroup2") continue;
+        bool is_read_only = false;
+        for (const auto& option : mount.options)
+            is_read_only = option == "ro" || (option != "rw" && is_read_only);
+        return !is_read_only;
+    }
+    return false;
+}
+
+Result<kernel::CgroupSettings> cgroup_settings(const Settings& settings,
+                                               const spec::RuntimeConfig& config,
+                                               const ContainerState& state) {
+    kernel::CgroupSettings wanted;
+    wanted.path = state.cgroup_path;
+    wanted.resources = cgroup_resources_from_spec(config.linux_.resources);
+    wanted.device_rules = TRY(device_rules_from_spec(config.linux_));
+    wanted.is_rootless = settings.is_rootless;
+    if (wants_delegation(config)) wanted.delegate_to = shifted_root(config.linux_);
+    return wanted;
+}
+
+}  // namespace
+
+Result<void> plan_cgroup(const Settings& settings, const spec::RuntimeConfig& config,
+                         ContainerState& state) {
+    const std::string& asked = config.linux_.cgroups_path;
+    if (settings.cgroup_manager == CgroupManager::disabled) return {};
+    if (settings.cgroup_manager == CgroupManager::systemd) {
+        auto name = TRY(with_context(
+            parse_systemd_cgroup_name(asked, state.id, settings.is_rootless), "linux.cgroupsPath"));
+        state.systemd_unit = name.unit();
+        return {};
+    }
+    if (!asked.empty())
+        state.cgroup_path = asked;
+    else
+        state.cgroup_path = (settings.is_rootless ? "hull/" : "/hull/") + state.id;
+    auto planned = kernel::plan_cgroup_paths(state.cgroup_path);
+    if (planned) state.cgroups = std::move(*planned);
+    state.cgroups_are_planned = true;
+    return {};
+}
+
+Result<std::optional<kernel::Cgroup>> create_cgroup(const Settings& settings,
+                                                    const spec::RuntimeConfig& config,
+                                                    ContainerState& state) {
+    std::optional<kernel::Cgroup> none;
+    if (settings.cgroup_manager != CgroupManager::cgroupfs) return none;
+    auto wanted = TRY(cgroup_settings(settings, config, state));
+    auto cgroup = kernel::Cgroup::create(wanted);
+    if (cgroup) {
+        state.cgroups = cgroup->paths();
+        state.cgroups_are_planned = false;
+        return std::optional{std::move(*cgroup)};
+    }
+    // What was made is removed again: nothing of this path is ours.
+    state.cgroups = {};
+    state.cgroups_are_planned = false;
+    bool may_do_without =
+        settings.is_rootless && !wanted.resources.has_limits() &&
+        (cgroup.error().code == Errc::denied || cgroup.error().code == Errc::unsupported ||
+         cgroup.error().sys_errno == EROFS);
+    if (!may_do_without)
+        return fail(std::move(cgroup).error().with_context("create the container's cgroup"));
+    log::debug("the container has no cgroup: " + cgroup.error().to_string());
+    return none;
+}
+
+Result<void> move_into_scope(const Settings& settings, const spec::RuntimeConfig& config, pid_t pid,
+                             ContainerState& state) {
+    SystemdScopeRequest scope;
+    scope.name =
+        TRY(parse_systemd_cgroup_name(config.linux_.cgroups_path, state.id, settings.is_rootless));
+    scope.description = "hull container " + state.id;
+    scope.pids = {pid};
+    scope.resources = cgroup_resources_from_spec(config.linux_.resources);
+    for (const auto& [name, value] : config.annotations)
+        if (name.starts_with(kSystemdProperty))
+            scope.properties.emplace_back(name.substr(kSystemdProperty.size()), value);
+    scope.is_user_bus = settings.is_rootless;
+    TRY(start_systemd_scope(scope));
+    state.cgroups = TRY(kernel::cgroup_paths_of(pid));
+    auto cgroup = TRY(kernel::Cgroup::open(state.cgroups));
+    TRY(cgroup.update(scope.resources));
+    if (!settings.is_rootless)
+        TRY(cgroup.apply_device_rules(TRY(device_rules_from_spec(config.linux_))));
+    return {};
+}
+
+std::vector<jail::CgroupView> cgroup_views(const kernel::CgroupPaths& paths) {
+    std::vector<jail::CgroupView> views;
+    auto layout = kernel::cgroup_layout();
+    if (!layout) return views;
+    for (const auto& [name, directory] : paths.v1)
+        for (const auto& hierarchy : (*layout)->v1)
+            if (hierarchy.name() == name)
+                views.push_back({.name = base_name(hierarchy.mount_point), .directory = directory});
+    if (!paths.v2.empty() && (*layout)->v2) {
+        bool is_pure = (*layout)->mode() == kernel::CgroupMode::v2;
+        views.push_back(
+            {.name = is_pure ? "" : base_name((*layout)->v2->mount_point), .directory = paths.v2});
+    }
+    return views;
+}
+
+}  // namespace hull::runtime

@@ -1,0 +1,33 @@
+#include "runtime/settings.hpp"
+
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "base/file.hpp"
+#include "base/text.hpp"
+
+namespace hull::runtime {
+
+std::string default_root() {
+    const char* runtime_directory = ::getenv("XDG_RUNTIME_DIR");
+    if (::geteuid() == 0) return "/run/hull-runtime";
+    if (runtime_directory != nullptr && runtime_directory[0] == '/')
+        return join_path(runtime_directory, "hull-runtime");
+    return "/tmp/hull-runtime-" + std::to_string(::geteuid());
+}
+
+bool is_ordinary_user() {
+    if (::geteuid() != 0) return true;
+    auto map = read_file("/proc/self/uid_map", 4096);
+    if (!map) return false;
+    auto lines = split_lines(*map);
+    if (lines.size() != 1) return true;
+    // "         0          0 4294967295": user_namespaces(7).
+    std::vector<std::string_view> words;
+    for (auto word : split(lines[0], ' '))
+        if (!word.empty()) words.push_back(word);
+    return words.size() != 3 || words[0] != "0" || words[1] != "0" || words[2] != "4294967295";
+}
+
+}  // namespace hull::runtime

@@ -43,9 +43,28 @@ struct SystemdScopeRequest {
     bool is_user_bus = false;  ///< rootless: the user's own systemd
 };
 
-/// Starts the scope with Delegate=yes and waits until its job is done.
+/// A process that does nothing but hold a scope open until the container's first process is in its
+/// cgroup: systemd starts a scope only with a process, and the container is born into its cgroup.
+/// Killed when this value ends.
+class ScopeKeeper {
+  public:
+    static Result<ScopeKeeper> create();
+    ScopeKeeper(ScopeKeeper&& other) noexcept : pid_(std::exchange(other.pid_, -1)) {}
+    ScopeKeeper& operator=(ScopeKeeper&&) = delete;
+    ScopeKeeper(const ScopeKeeper&) = delete;
+    ScopeKeeper& operator=(const ScopeKeeper&) = delete;
+    ~ScopeKeeper();
+    pid_t pid() const { return pid_; }
+
+  private:
+    explicit ScopeKeeper(pid_t pid) : pid_(pid) {}
+    pid_t pid_ = -1;
+};
+
+/// Starts the scope with Delegate=yes and waits until its job is done. A unit of this name that has
+/// failed is forgotten first.
 /// @return  the scope's cgroup path as systemd says ("/system.slice/x.scope")
-/// @errors not_found: no bus; exists: a unit of that name is there; invalid: a property that
+/// @errors not_found: no bus; exists: a unit of that name runs; invalid: a property that
 ///         systemd refuses; timeout: the job took over 30 s
 Result<std::string> start_systemd_scope(const SystemdScopeRequest& request);
 /// Stops a scope, waits for it, and forgets its failure. A unit that is gone is no error.

@@ -67,6 +67,7 @@ constexpr std::array kProgramSteps = {
     Step<ProgramSetup>{.name = "limits", .in_child = set_limits},
     Step<ProgramSetup>{.name = "scheduling", .in_child = set_scheduling},
     Step<ProgramSetup>{.name = "labels", .in_child = set_labels},
+    Step<ProgramSetup>{.name = "descriptors", .in_child = close_host_descriptors},
     Step<ProgramSetup>{.name = "working directory", .in_child = enter_working_directory},
     Step<ProgramSetup>{.name = "user and capabilities", .in_child = change_user},
     Step<ProgramSetup>{.name = "working directory", .in_child = enter_working_directory_as_user},
@@ -153,6 +154,7 @@ void end_with_error(const ChildEnd& channel, const Error& error, bool is_started
 
 Result<void> run_program(ProgramSetup& setup, int start_fifo,
                          const std::function<Result<void>()>& before_exec) {
+    setup.start_fifo = start_fifo;
     TRY(run_steps(program_steps(), setup));
     if (setup.seccomp_listener != nullptr) {
         TRY(confine_for_good(setup));

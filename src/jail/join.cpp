@@ -1,12 +1,14 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "base/log.hpp"
 #include "base/text.hpp"
@@ -30,12 +32,40 @@ uint64_t join_flags(const JoinRequest& request) {
     return flags;
 }
 
-Result<void> set_own_oom_score(const ProcessPlan& process) {
-    if (!process.oom_score_adjustment) return {};
-    const Fd file = TRY(open_path("/proc/self/oom_score_adj", O_WRONLY));
-    return with_context(write_all(file.get(), std::to_string(*process.oom_score_adjustment)),
-                        "process.oomScoreAdj");
-}
+/// What the child inherits while this exists: it is born in the container's pid namespace, where
+/// everybody sees it, so it must not be dumpable from its first moment on (CVE-2019-5736). What
+/// only a dumpable process may write is written before.
+class Inheritance {
+  public:
+    static Result<Inheritance> prepare(const ProcessPlan& process) {
+        Inheritance self;
+        if (process.oom_score_adjustment) {
+            self.oom_score_ = TRY(open_path("/proc/self/oom_score_adj", O_RDWR));
+            self.old_score_ = TRY(read_all(self.oom_score_.get()));
+            TRY(with_context(
+                write_all(self.oom_score_.get(), std::to_string(*process.oom_score_adjustment)),
+                "process.oomScoreAdj"));
+        }
+        self.was_dumpable_ = ::prctl(PR_GET_DUMPABLE) == 1;
+        TRY(kernel::set_dumpable(false));
+        return self;
+    }
+    Inheritance(Inheritance&& other) noexcept
+        : oom_score_(std::move(other.oom_score_)),
+          old_score_(std::move(other.old_score_)),
+          was_dumpable_(std::exchange(other.was_dumpable_, false)) {}
+    Inheritance& operator=(Inheritance&&) = delete;
+    ~Inheritance() {
+        if (was_dumpable_) (void)kernel::set_dumpable(true);
+        if (oom_score_) (void)write_all(oom_score_.get(), old_score_);
+    }
+
+  private:
+    Inheritance() = default;
+    Fd oom_score_;
+    std::string old_score_;
+    bool was_dumpable_ = false;
+};
 
 Error explain_join(Error error) {
     if (error.sys_errno == ESRCH || error.code == Errc::not_found)
@@ -45,8 +75,6 @@ Error explain_join(Error error) {
 
 /// Before any namespace of the container's.
 Result<void> leave_host(const JoinRequest& request) {
-    TRY(set_own_oom_score(*request.process));
-    TRY(kernel::set_dumpable(false));
     for (const int tasks : request.cgroup_v1_tasks)
         if (::write(tasks, "0", 1) != 1) return fail_errno(errno, "join a cgroup");
     if (!request.process->initial_cpus.empty())
@@ -150,6 +178,7 @@ Result<kernel::ClonedProcess> clone_through_join_middle(const JoinRequest& reque
 
 Result<kernel::ClonedProcess> clone_joined(const JoinRequest& request, Channel& channel) {
     const uint64_t flags = join_flags(request);
+    const Inheritance inheritance = TRY(Inheritance::prepare(*request.process));
     std::optional<PidNamespace> inside;
     if ((flags & kPidFlag) != 0) {
         auto entered = PidNamespace::enter(request.target_pidfd);

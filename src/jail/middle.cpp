@@ -10,6 +10,7 @@
 
 #include "base/text.hpp"
 #include "jail/init.hpp"
+#include "kernel/process.hpp"
 #include "kernel/uapi.hpp"
 
 namespace hull::jail {
@@ -52,6 +53,8 @@ Result<void> run_middle(LaunchSetup& setup, const ChildEnd& channel, uint64_t fl
         TRY(channel.wait_for_maps());
         TRY(become_root());
     }
+    // A joined pid namespace has processes in it already, which must not look into the child.
+    TRY(kernel::set_dumpable(false));
     TRY(join_for_children(setup));
     if ((flags & kTimeFlag) != 0) TRY(make_time_namespace(plan));
     auto child = TRY(kernel::clone_process({.namespaces = flags & ~kTimeFlag, .as_sibling = true}));

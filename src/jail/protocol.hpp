@@ -99,6 +99,7 @@ class ChildEnd {
     void send_error(const Error& error) const;
     void send_log(log::Level level, std::string_view text) const;
     void close() { socket_.reset(); }
+    int fd() const { return socket_.get(); }
 
   private:
     Result<void> send(Message message, std::string_view text = {}) const;

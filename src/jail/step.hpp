@@ -35,6 +35,7 @@ struct ProgramSetup {
 
     // in the child
     const ChildEnd* channel = nullptr;
+    int start_fifo = -1;                   ///< as in LaunchRequest
     std::optional<kernel::Procfs> procfs;  ///< the detached one, made when first needed
     bool cwd_as_user = false;              ///< only the user itself may enter the directory
     std::string program;                   ///< what argv[0] was found as
@@ -147,6 +148,7 @@ Result<void> give_stdio_to_user(LaunchSetup& setup);
 /// Makes the pipes among the standard descriptors (host ids) the program's own.
 void give_pipes_to(uid_t uid, gid_t gid);
 Result<void> open_console(ProgramSetup& setup);
+Result<void> close_host_descriptors(ProgramSetup& setup);
 Result<void> enter_working_directory(ProgramSetup& setup);
 Result<void> enter_working_directory_as_user(ProgramSetup& setup);
 Result<void> find_program(ProgramSetup& setup);

@@ -13,6 +13,7 @@
 #include "jail/mount_tools.hpp"
 #include "jail/step.hpp"
 #include "kernel/mount.hpp"
+#include "kernel/process.hpp"
 #include "kernel/terminal.hpp"
 
 // Terminal, standard descriptors, environment, working directory, and the program itself.
@@ -70,6 +71,24 @@ Result<void> open_console(ProgramSetup& setup) {
     for (const int fd : {0, 1, 2})
         if (::dup2(pty.slave.get(), fd) < 0) return fail_errno(errno, "set up the terminal");
     return {};
+}
+
+/// Close-on-exec comes too late for the walk to the program itself: with a descriptor of the host
+/// still open, argv[0] as /proc/self/fd/N/../../bin/sh would run the host's (CVE-2024-21626). What
+/// stays until then is no directory: the channel, the fifo, and what the caller preserves.
+Result<void> close_host_descriptors(ProgramSetup& setup) {
+    setup.procfs.reset();
+    std::array kept = {
+        static_cast<unsigned>(setup.channel->fd()),
+        static_cast<unsigned>(setup.start_fifo < 0 ? setup.channel->fd() : setup.start_fifo)};
+    std::ranges::sort(kept);
+    auto next = static_cast<unsigned>(3 + setup.preserve_fds);
+    for (const unsigned fd : kept) {
+        if (fd < next) continue;
+        if (fd > next) TRY(kernel::close_fds(next, fd - 1));
+        next = fd + 1;
+    }
+    return kernel::close_fds(next);
 }
 
 namespace {

@@ -95,7 +95,7 @@ TEST_CASE("a resource limit is lowered, and raising it again is refused with bot
         EXPECT_IN_CHILD(raised.error().to_string().find("200") != std::string::npos);
         auto upside_down = set_resource_limit({RLIMIT_NOFILE, 2, 1});
         EXPECT_IN_CHILD(!upside_down && upside_down.error().code == Errc::invalid);
-        TRY(set_scheduler({.policy = 3, .nice = 5}));
+        TRY(set_scheduler({.policy = 3, .nice = 19}));
         TRY(set_io_priority(3, 0));
         TRY(set_memory_policy({.mode = 0}));
         TRY(set_cpu_affinity({0}));

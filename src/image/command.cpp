@@ -73,7 +73,7 @@ Result<Settings> parse_settings(const ParsedArgs& args) {
 
 std::vector<Verb> all_verbs() {
     std::vector<Verb> out;
-    for (auto make : {&pull_verbs})
+    for (auto make : {&pull_verbs, &load_verbs})
         for (auto& verb : make())
             out.push_back(std::move(verb));
     return out;

@@ -262,8 +262,12 @@ Result<ResponseHead> Channel::start(const HttpRequest& request, const UrlParts& 
     TRY(configure(request, url));
     curl_multi_add_handle(multi_, easy_);
     attached_ = true;
-    while (!head_complete_ && !ended_)
-        TRY(step());
+    Result<void> stepped;
+    while (!head_complete_ && !ended_ && stepped)
+        stepped = step();
+    if (!stepped && !head_complete_) return fail(std::move(stepped).error());
+    // Header and the first bytes may come together with the failure: it is told after them.
+    if (!stepped) failure_ = std::move(stepped).error();
     if (!head_complete_)
         return fail(Errc::io, method_ + " " + url_ + ": " + authority_ + " sent no HTTP answer");
     // A body that is sent while the answer is read (an early refusal) is cut off with the transfer.

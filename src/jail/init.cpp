@@ -93,6 +93,7 @@ void clear_signals() {
 
 Result<void> wait_for_start(const ProgramSetup& setup, int start_fifo) {
     if (start_fifo < 0) return setup.channel->wait_for_start();
+    TRY(setup.channel->wait_for_created());
     char byte = 0;
     while (true) {
         const ssize_t count = ::read(start_fifo, &byte, 1);

@@ -63,12 +63,22 @@ class Handshake {
     Handshake(LaunchSetup& setup, const ParentEnd& channel) : setup_(setup), channel_(channel) {}
 
     Result<void> run(const Child& child) {
+        const auto& request = *setup_.request;
         setup_.child = child.pid();
-        if (setup_.request->on_child) TRY(setup_.request->on_child(child.pid()));
+        if (request.on_child_first && request.on_child) TRY(request.on_child(child.pid()));
         for (const auto& step : launch_steps())
             if (step.in_parent != nullptr && !(setup_.maps_are_written && step.name == kIdMaps))
                 TRY(step.in_parent(setup_));
         if (setup_.waits_for_go) TRY(send_go());
+        if (!request.on_child_first && request.on_child) TRY(request.on_child(child.pid()));
+        TRY(answer(child));
+        if (request.start_fifo >= 0) TRY(channel_.send(Message::created));
+        return {};
+    }
+
+  private:
+    /// Does what the child asks for until it is ready.
+    Result<void> answer(const Child& child) {
         while (true) {
             const auto received = TRY(channel_.receive());
             if (received.is_end)
@@ -84,7 +94,6 @@ class Handshake {
         }
     }
 
-  private:
     Result<void> send_go() {
         std::vector<int> fds;
         for (const auto& fd : setup_.mapped_sources)
@@ -127,7 +136,7 @@ Result<LaunchSetup> create_setup(const LaunchRequest& request) {
                      .in_user_namespace = plan.has_user_namespace()};
     if (plan.seccomp && plan.seccomp->uses_notify() && request.seccomp != nullptr)
         setup.program.seccomp_listener = TRY(create_listener_cell());
-    setup.waits_for_go = plan.has_user_namespace() || request.on_child != nullptr ||
+    setup.waits_for_go = plan.has_user_namespace() || request.on_child_first ||
                          !plan.network_devices.empty() || has_id_mapped_mounts(plan);
     return setup;
 }

@@ -48,9 +48,12 @@ struct LaunchRequest {
     std::function<Result<void>(HookStage, pid_t)> run_hooks;
     /// State JSON that in-container hooks get on stdin: status ("creating", "created"), pid.
     std::function<std::string(std::string_view, pid_t)> hook_state;
-    /// Called in the parent when the child exists, before it does anything (a systemd scope is made
-    /// here, the state file with the pid is written); empty: nothing.
+    /// Called in the parent when the child exists (the state file with the pid is written here), at
+    /// the same time as the child sets itself up. Until it has returned the child runs no hook and
+    /// no program, and ends if this process does.
     std::function<Result<void>(pid_t)> on_child;
+    /// The child does nothing before on_child has returned: a systemd scope moves it to its cgroup.
+    bool on_child_first = false;
     kernel::MapWriter map_writer = kernel::MapWriter::automatic;
 };
 

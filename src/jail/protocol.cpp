@@ -128,6 +128,11 @@ Result<void> ChildEnd::send_ready() const {
     return send(Message::ready);
 }
 
+Result<void> ChildEnd::wait_for_created() const {
+    TRY(wait_for(Message::created));
+    return {};
+}
+
 Result<void> ChildEnd::wait_for_start() const {
     TRY(wait_for(Message::start));
     return {};

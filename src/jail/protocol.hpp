@@ -18,15 +18,16 @@
 //
 //  parent                                      child
 //  clone3(namespaces, pidfd[, cgroup])    ->
-//  writes the id maps, runs on_child,     ->   waits for `go` if there is anything to wait for;
-//  `go` (idmapped mounts as descriptors)       then becomes root inside and non-dumpable, builds
-//                                              its file system
+//  writes the id maps; `go` (idmapped     ->   waits for `go` if there is anything to wait for;
+//  mounts as descriptors)                      then becomes root inside and non-dumpable
+//  runs on_child (the state is saved)          at the same time builds its file system
 //  runs prestart, createRuntime hooks     <-   `need_hooks`   mounts done, not yet pivoted
 //  `hooks_done`                           ->   createContainer hooks, pivot
 //                                         <-   `log` | `error`  at any time
 //                                         <-   `listener`     a seccomp filter with a listener is
 //  takes its descriptor by pidfd_getfd         loaded now, else as the last act
 //                                         <-   `ready`        argv[0] is found
+//  `created` (the state is saved)         ->   with a fifo: from now on the parent may go away
 //  state: created
 //  `start` (or a byte in the fifo)        ->   startContainer hooks, last confinement, exec
 //  end of file                            <-   exec has closed the socket: the program runs
@@ -48,6 +49,7 @@ enum class Message : char {
     maps_done = 'm',   ///< to the middle process: the id maps are written
     go = 'g',          ///< the parent's share is done; with the descriptors it made
     hooks_done = 'h',  ///< prestart and createRuntime hooks have run
+    created = 'k',     ///< wait in the fifo: all that must be known about us is saved
     start = 's',       ///< run the program
     // child to parent
     child = 'c',       ///< from the middle process: the pid of the child
@@ -94,6 +96,8 @@ class ChildEnd {
     Result<void> send_child(pid_t pid) const;
     Result<void> send_listener() const;
     Result<void> send_ready() const;
+    /// @errors cancelled: the parent went before it had saved what must be known about us
+    Result<void> wait_for_created() const;
     /// @errors cancelled: the parent closed the channel without starting us
     Result<void> wait_for_start() const;
     void send_error(const Error& error) const;

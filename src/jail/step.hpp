@@ -47,6 +47,13 @@ struct ProgramSetup {
     Result<const kernel::Procfs*> proc();
 };
 
+/// A proc or sysfs that we made, and where.
+struct KernelMount {
+    std::string target;
+    bool is_read_only = false;
+    Fd fd;
+};
+
 /// A joined namespace, opened by the parent.
 struct JoinedNamespace {
     NamespaceKind kind;
@@ -76,7 +83,7 @@ struct LaunchSetup {
     // in the child
     std::optional<kernel::RootedPath> root;  ///< the container's root
     std::vector<Fd> read_only_later;         ///< tmpfs mounts that must be filled first
-    Fd proc_mount;                           ///< what is mounted at /proc
+    std::vector<KernelMount> kernel_mounts;  ///< proc and sysfs
 
     bool has_mount_namespace() const { return plan->makes_new(NamespaceKind::mount); }
     /// The id outside of one inside; the same without a new user namespace.

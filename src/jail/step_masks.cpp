@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <optional>
 
 #include "base/text.hpp"
 #include "jail/mount_tools.hpp"
@@ -74,23 +75,67 @@ bool is_absent(const Error& error) {
     return error.sys_errno == ENOENT || error.sys_errno == ENOTDIR;
 }
 
-Result<void> mask(const LaunchSetup& setup, Masks& masks, const std::string& path) {
-    const auto target = setup.root->open_target(path);
-    if (!target) return is_absent(target.error()) ? Result<void>{} : fail(target.error());
+/// Where a path to protect is: by name below a mount of the kernel's own files that we made, which
+/// holds no links of an image's; else opened once within the root.
+struct Place {
+    int directory = -1;
+    std::string name;  ///< empty: `directory` itself
+    Fd opened;
+};
+
+Result<std::optional<Place>> find_place(const LaunchSetup& setup, const std::string& path) {
+    for (const auto& mount : setup.kernel_mounts) {
+        if (!is_below(path, mount.target) || path.size() <= mount.target.size()) continue;
+        auto name = path.substr(mount.target.size() + 1);
+        // One name only: what lies deeper could be behind a link.
+        if (name.empty() || name.find('/') != std::string::npos || name == "..") continue;
+        return Place{.directory = mount.fd.get(), .name = std::move(name)};
+    }
+    auto target = setup.root->open_target(path);
+    if (!target && is_absent(target.error())) return std::optional<Place>{};
+    const int fd = TRY(std::move(target)).release();
+    return Place{.directory = fd, .name = {}, .opened = Fd(fd)};
+}
+
+/// move_mount(2) without following a last link. False: there is nothing of that name.
+Result<bool> attach(int mount, const Place& place) {
+    const unsigned flags =
+        MOVE_MOUNT_F_EMPTY_PATH | (place.name.empty() ? MOVE_MOUNT_T_EMPTY_PATH : 0U);
+    if (::move_mount(mount, "", place.directory, place.name.c_str(), flags) == 0) return true;
+    if (errno == ENOENT) return false;
+    return fail_errno(errno, "attach a mount");
+}
+
+/// True when the place is there and a folder.
+Result<std::optional<bool>> is_folder(const Place& place) {
     struct stat info{};
-    if (::fstat(target->get(), &info) < 0) return fail_errno(errno, "look at it");
-    const bool is_folder = S_ISDIR(info.st_mode);
-    TRY(kernel::attach_mount(is_folder ? TRY(masks.folder()) : TRY(masks.file()), target->get()));
-    is_folder ? masks.used_folder() : masks.used_file();
+    if (::fstatat(place.directory, place.name.c_str(), &info,
+                  AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) == 0)
+        return S_ISDIR(info.st_mode);
+    if (errno == ENOENT || errno == ENOTDIR) return std::optional<bool>{};
+    return fail_errno(errno, "look at it");
+}
+
+Result<void> mask(const LaunchSetup& setup, Masks& masks, const std::string& path) {
+    const auto place = TRY(find_place(setup, path));
+    if (!place) return {};
+    const auto folder = TRY(is_folder(*place));
+    if (!folder) return {};
+    TRY(attach(*folder ? TRY(masks.folder()) : TRY(masks.file()), *place));
+    *folder ? masks.used_folder() : masks.used_file();
     return {};
 }
 
 Result<void> make_read_only(const LaunchSetup& setup, const std::string& path) {
-    const auto target = setup.root->open_target(path);
-    if (!target) return is_absent(target.error()) ? Result<void>{} : fail(target.error());
-    const Fd copy = TRY(kernel::clone_mount(target->get(), "", {.recursive = true}));
-    TRY(kernel::set_mount_attributes(copy.get(), {.set = MOUNT_ATTR_RDONLY, .recursive = true}));
-    return kernel::attach_mount(copy.get(), target->get());
+    const auto place = TRY(find_place(setup, path));
+    if (!place) return {};
+    auto copy =
+        kernel::clone_mount(place->directory, place->name, {.recursive = true, .no_follow = true});
+    if (!copy && is_absent(copy.error())) return {};
+    const Fd mount = TRY(std::move(copy));
+    TRY(kernel::set_mount_attributes(mount.get(), {.set = MOUNT_ATTR_RDONLY, .recursive = true}));
+    TRY(attach(mount.get(), *place));
+    return {};
 }
 
 }  // namespace

@@ -142,7 +142,9 @@ Result<void> mount_kernel_filesystem(LaunchSetup& setup, const MountPlan& mount)
         TRY(open_mount_target(*setup.root, mount.target, TargetKind::kernel_directory));
     Fd fd = TRY(create_or_copy_kernel_filesystem(*setup.plan, mount));
     TRY(kernel::attach_mount(fd.get(), target.get()));
-    if (mount.type == "proc" && mount.target == "/proc") setup.proc_mount = std::move(fd);
+    setup.kernel_mounts.push_back({.target = mount.target,
+                                   .is_read_only = (mount.attributes.set & MOUNT_ATTR_RDONLY) != 0,
+                                   .fd = std::move(fd)});
     return {};
 }
 
@@ -258,6 +260,9 @@ Result<void> mount_cgroups(LaunchSetup& setup, const MountPlan& mount) {
 
 Result<void> attach_one(LaunchSetup& setup, size_t index) {
     const auto& mount = setup.plan->mounts[index];
+    // What is mounted over can not be reached by its own mount any more.
+    std::erase_if(setup.kernel_mounts,
+                  [&](const auto& covered) { return is_below(covered.target, mount.target); });
     switch (mount.kind) {
         case MountKind::bind:
             return mount_bind(setup, mount, index);
@@ -274,9 +279,6 @@ Result<void> attach_one(LaunchSetup& setup, size_t index) {
 Result<void> attach_mounts(LaunchSetup& setup) {
     for (size_t i = 0; i < setup.plan->mounts.size(); ++i)
         TRY(with_context(attach_one(setup, i), name_of(*setup.plan, i)));
-    // Kernel files are written through this mount and no path (CVE-2019-16884 and its kin).
-    if (setup.proc_mount)
-        setup.program.procfs = TRY(kernel::Procfs::adopt(std::move(setup.proc_mount)));
     return {};
 }
 

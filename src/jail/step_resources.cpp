@@ -23,6 +23,10 @@ Result<void> set_oom_score(LaunchSetup& setup) {
 
 Result<void> write_sysctls(LaunchSetup& setup) {
     if (setup.plan->sysctl.empty()) return {};
+    // Through the mount that we made and no path (CVE-2019-16884 and its kin).
+    for (const auto& mount : setup.kernel_mounts)
+        if (mount.target == "/proc" && !mount.is_read_only && !setup.program.procfs)
+            setup.program.procfs = TRY(kernel::Procfs::adopt(TRY(mount.fd.duplicate())));
     const auto* proc = TRY(setup.program.proc());
     for (const auto& [name, value] : setup.plan->sysctl)
         TRY(with_context(proc->write_sysctl(name, value), "linux.sysctl"));

@@ -70,33 +70,41 @@ Result<RootedPath> open_dev(int dev_root) {
     return root;
 }
 
-Result<RootedPath::Parent> open_place(const RootedPath& dev, const DeviceNode& node) {
-    std::string path = TRY(path_in_dev(node.path));
-    size_t slash = path.rfind('/');
-    if (slash != std::string::npos) TRY(dev.make_directories(path.substr(0, slash), 0755));
-    return dev.open_parent(path);
-}
-
-Result<void> make_node(const RootedPath& dev, const DeviceNode& node) {
+Result<void> make_node_at(int directory, const std::string& name, const DeviceNode& node) {
     mode_t type = TRY(type_bits(node));
-    RootedPath::Parent place = TRY(open_place(dev, node));
-    const char* name = place.name.c_str();
-    int directory = place.directory.get();
     dev_t number = node.type == 'p' ? 0 : ::makedev(node.major, node.minor);
-    if (::mknodat(directory, name, type | (node.mode & 07777), number) < 0) {
+    if (::mknodat(directory, name.c_str(), type | (node.mode & 07777), number) < 0) {
         int cause = errno;
         return fail_errno(
             cause, "make device " + quote(node.path),
             cause == EPERM ? "making nodes needs CAP_MKNOD outside of user namespaces" : "");
     }
-    // fchmodat: the umask may have taken bits. Nobody else sees this tmpfs yet.
-    if (::fchmodat(directory, name, node.mode & 07777, 0) < 0)
-        return fail_errno(errno, "set the mode of device " + quote(node.path));
     if ((node.uid != 0 || node.gid != 0) &&
-        ::fchownat(directory, name, node.uid, node.gid, AT_SYMLINK_NOFOLLOW) < 0)
+        ::fchownat(directory, name.c_str(), node.uid, node.gid, AT_SYMLINK_NOFOLLOW) < 0)
         return fail_errno(errno, "set the owner of device " + quote(node.path));
     return {};
 }
+
+Result<void> make_node(int dev_root, const DeviceNode& node) {
+    std::string path = TRY(path_in_dev(node.path));
+    size_t slash = path.rfind('/');
+    if (slash == std::string::npos) return make_node_at(dev_root, path, node);
+    RootedPath dev = TRY(open_dev(dev_root));
+    Fd folder = TRY(dev.make_directories(path.substr(0, slash), 0755));
+    return make_node_at(folder.get(), path.substr(slash + 1), node);
+}
+
+/// Modes are exact while this exists.
+class NoUmask {
+  public:
+    NoUmask() : saved_(::umask(0)) {}
+    ~NoUmask() { ::umask(saved_); }
+    NoUmask(const NoUmask&) = delete;
+    NoUmask& operator=(const NoUmask&) = delete;
+
+  private:
+    mode_t saved_;
+};
 
 Result<void> bind_node(const RootedPath& dev, const DeviceNode& node) {
     auto host = open_path(node.path, O_PATH | O_NOFOLLOW);
@@ -111,9 +119,9 @@ Result<void> bind_node(const RootedPath& dev, const DeviceNode& node) {
 }  // namespace
 
 Result<void> make_device_nodes(int dev_root, std::span<const DeviceNode> nodes) {
-    RootedPath dev = TRY(open_dev(dev_root));
+    NoUmask exact_modes;
     for (const DeviceNode& node : nodes)
-        TRY(make_node(dev, node));
+        TRY(make_node(dev_root, node));
     return {};
 }
 

@@ -131,7 +131,7 @@ Result<void> Cgroup::make_v1(const CgroupLayout& layout, const CgroupSettings& s
         const bool is_systemd = hierarchy.controllers.front() == "name=systemd";
         v1_.push_back(std::move(entry));
         paths_.v1.emplace_back(v1_.back().name, path);
-        if (!*made) TRY(refuse_if_populated(path));
+        if (!*made && !settings.is_prepared) TRY(refuse_if_populated(path));
         v1_.back().tasks = TRY(open_path(join_path(path, "tasks"), O_WRONLY));
         if (settings.delegate_to && is_systemd)
             TRY(give_to(path, *settings.delegate_to, {"cgroup.procs", "tasks"}));
@@ -151,7 +151,7 @@ Result<void> Cgroup::make_v2(const CgroupLayout& layout, const CgroupSettings& s
     }
     paths_.v2 = path;
     is_v2_made_ = *made;
-    if (!*made) TRY(refuse_if_populated(path));
+    if (!*made && !settings.is_prepared) TRY(refuse_if_populated(path));
     v2_ = TRY(open_path(path, O_PATH | O_DIRECTORY));
     auto needed = needed_v2_controllers(settings.resources, layout);
     if (!needed.empty()) TRY(enable_v2_controllers(*layout.v2, path, needed));

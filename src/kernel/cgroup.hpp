@@ -82,6 +82,8 @@ struct CgroupSettings {
     /// An ordinary user: hierarchies that may not be written are left out, and so is the device
     /// policy; it is an error only when a resource needs one of them.
     bool is_rootless = false;
+    /// systemd made the cgroup and it holds a process already: that is no conflict.
+    bool is_prepared = false;
 };
 
 /// What an opened cgroup is for.

@@ -40,8 +40,12 @@ tl::unexpected<Error> write_failed(int code, const std::string& file, std::strin
             return fail(std::move(error));
         }
         case EINVAL:
-        case ERANGE:
-            return fail_errno(code, std::move(message), "the kernel does not take this value here");
+        case ERANGE: {
+            Error error = errno_error(code, std::move(message),
+                                      "the kernel does not take this value here");
+            error.code = Errc::invalid;
+            return fail(std::move(error));
+        }
         case ENODEV:
             return fail_errno(code, std::move(message), "there is no such device");
         default:

@@ -131,6 +131,7 @@ class Creation {
         launch.start_fifo = fifo.get();
         launch.console_socket = console ? console.get() : request_.console_fd;
         jail::Launched process = TRY(jail::launch(launch));
+        keeper_.reset();
         pause_point("launched");
         auto announced = announce(process);
         if (!announced) {
@@ -165,7 +166,9 @@ class Creation {
     }
 
     Result<void> make_cgroup() {
-        cgroup_ = TRY(create_cgroup(settings_, prepared_.config, container_.state));
+        auto made = TRY(create_cgroup(settings_, prepared_.config, container_.state));
+        cgroup_ = std::move(made.cgroup);
+        if (made.keeper) keeper_.emplace(std::move(*made.keeper));
         return container_.save();
     }
 
@@ -216,8 +219,6 @@ class Creation {
         pause_point("child_made");
         auto stat = TRY(kernel::read_process_stat(pid));
         container_.state.process = {.pid = pid, .start_time = stat.start_time};
-        if (settings_.cgroup_manager == CgroupManager::systemd)
-            TRY(move_into_scope(settings_, prepared_.config, pid, container_.state));
         TRY(container_.save());
         pause_point("pid_saved");
         return {};
@@ -264,6 +265,7 @@ class Creation {
     const Prepared& prepared_;
     Container container_;
     std::optional<kernel::Cgroup> cgroup_;
+    std::optional<ScopeKeeper> keeper_;
     bool hooks_ran_ = false;
 };
 

@@ -1,12 +1,13 @@
 #include "runtime/create_cgroup.hpp"
 
+#include <cerrno>
+
 #include "base/file.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
 #include "jail/launch.hpp"
 #include "runtime/create.hpp"
 #include "runtime/resources_from_spec.hpp"
-#include "runtime/systemd_scope.hpp"
 
 namespace hull::runtime {
 namespace {
@@ -73,50 +74,57 @@ Result<void> plan_cgroup(const Settings& settings, const spec::RuntimeConfig& co
     return {};
 }
 
-Result<std::optional<kernel::Cgroup>> create_cgroup(const Settings& settings,
-                                                    const spec::RuntimeConfig& config,
-                                                    ContainerState& state) {
-    std::optional<kernel::Cgroup> none;
-    if (settings.cgroup_manager != CgroupManager::cgroupfs) return none;
-    auto wanted = TRY(cgroup_settings(settings, config, state));
-    auto cgroup = kernel::Cgroup::create(wanted);
-    if (cgroup) {
-        state.cgroups = cgroup->paths();
-        state.cgroups_are_planned = false;
-        return std::optional{std::move(*cgroup)};
-    }
-    // What was made is removed again: nothing of this path is ours.
-    state.cgroups = {};
-    state.cgroups_are_planned = false;
-    bool may_do_without =
-        settings.is_rootless && !wanted.resources.has_limits() &&
-        (cgroup.error().code == Errc::denied || cgroup.error().code == Errc::unsupported ||
-         cgroup.error().sys_errno == EROFS);
-    if (!may_do_without)
-        return fail(std::move(cgroup).error().with_context("create the container's cgroup"));
-    log::debug("the container has no cgroup: " + cgroup.error().to_string());
-    return none;
-}
+namespace {
 
-Result<void> move_into_scope(const Settings& settings, const spec::RuntimeConfig& config, pid_t pid,
-                             ContainerState& state) {
+/// The scope's cgroup, with a process of ours in it so that it stays.
+Result<ScopeKeeper> create_scope(const Settings& settings, const spec::RuntimeConfig& config,
+                                 ContainerState& state) {
+    auto keeper = TRY(ScopeKeeper::create());
     SystemdScopeRequest scope;
     scope.name =
         TRY(parse_systemd_cgroup_name(config.linux_.cgroups_path, state.id, settings.is_rootless));
     scope.description = "hull container " + state.id;
-    scope.pids = {pid};
+    scope.pids = {keeper.pid()};
     scope.resources = cgroup_resources_from_spec(config.linux_.resources);
     for (const auto& [name, value] : config.annotations)
         if (name.starts_with(kSystemdProperty))
             scope.properties.emplace_back(name.substr(kSystemdProperty.size()), value);
     scope.is_user_bus = settings.is_rootless;
-    TRY(start_systemd_scope(scope));
-    state.cgroups = TRY(kernel::cgroup_paths_of(pid));
-    auto cgroup = TRY(kernel::Cgroup::open(state.cgroups));
-    TRY(cgroup.update(scope.resources));
-    if (!settings.is_rootless)
-        TRY(cgroup.apply_device_rules(TRY(device_rules_from_spec(config.linux_))));
-    return {};
+    state.cgroup_path = TRY(start_systemd_scope(scope));
+    return keeper;
+}
+
+/// An ordinary user who asked for no limit gets none.
+bool may_do_without(const Settings& settings, const kernel::CgroupSettings& wanted,
+                    const Error& error) {
+    return settings.is_rootless && !wanted.resources.has_limits() &&
+           (error.code == Errc::denied || error.code == Errc::unsupported ||
+            error.sys_errno == EROFS);
+}
+
+}  // namespace
+
+Result<NewCgroup> create_cgroup(const Settings& settings, const spec::RuntimeConfig& config,
+                                ContainerState& state) {
+    NewCgroup made;
+    if (settings.cgroup_manager == CgroupManager::disabled) return made;
+    if (settings.cgroup_manager == CgroupManager::systemd)
+        made.keeper.emplace(TRY(create_scope(settings, config, state)));
+    auto wanted = TRY(cgroup_settings(settings, config, state));
+    wanted.is_prepared = made.keeper.has_value();
+    auto cgroup = kernel::Cgroup::create(wanted);
+    state.cgroups_are_planned = false;
+    if (cgroup) {
+        state.cgroups = cgroup->paths();
+        made.cgroup = std::move(*cgroup);
+        return made;
+    }
+    // What was made is removed again: nothing of this path is ours.
+    state.cgroups = {};
+    if (!may_do_without(settings, wanted, cgroup.error()))
+        return fail(std::move(cgroup).error().with_context("create the container's cgroup"));
+    log::debug("the container has no cgroup: " + cgroup.error().to_string());
+    return made;
 }
 
 std::vector<jail::CgroupView> cgroup_views(const kernel::CgroupPaths& paths) {

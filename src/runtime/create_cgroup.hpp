@@ -1,14 +1,12 @@
 #pragma once
 
-#include <sys/types.h>
-
 #include <optional>
-#include <vector>
 
 #include "base/result.hpp"
 #include "kernel/cgroup.hpp"
 #include "runtime/container.hpp"
 #include "runtime/settings.hpp"
+#include "runtime/systemd_scope.hpp"
 #include "spec/runtime.hpp"
 
 namespace hull::runtime {
@@ -19,15 +17,17 @@ namespace hull::runtime {
 Result<void> plan_cgroup(const Settings& settings, const spec::RuntimeConfig& config,
                          ContainerState& state);
 
-/// Makes the cgroup with its limits and notes its paths in `state`.
-/// @return  nullopt: the container has none (manager `disabled`; systemd makes it later; an
-///          ordinary user without delegation who asked for no limit)
-Result<std::optional<kernel::Cgroup>> create_cgroup(const Settings& settings,
-                                                    const spec::RuntimeConfig& config,
-                                                    ContainerState& state);
-
-/// The systemd manager: asks for a scope with `pid` in it, then sets what systemd does not.
-Result<void> move_into_scope(const Settings& settings, const spec::RuntimeConfig& config, pid_t pid,
-                             ContainerState& state);
+/// A container's new cgroup; empty: it has none.
+struct NewCgroup {
+    std::optional<kernel::Cgroup> cgroup;
+    /// Holds a scope of systemd's until the container's process is in it.
+    std::optional<ScopeKeeper> keeper;
+};
+/// Makes the cgroup with its limits (manager systemd: asks for a scope and sets in it what systemd
+/// does not) and notes its paths in `state`.
+/// @return  no cgroup: manager `disabled`, or an ordinary user without delegation who asked for no
+///          limit
+Result<NewCgroup> create_cgroup(const Settings& settings, const spec::RuntimeConfig& config,
+                                ContainerState& state);
 
 }  // namespace hull::runtime

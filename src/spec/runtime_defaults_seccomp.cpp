@@ -74,7 +74,7 @@ SeccompProfileArgument masked(uint32_t index, uint64_t mask, uint64_t value) {
 /// Families whose kernel code containers are meant to reach: UNIX, INET, INET6, NETLINK. By
 /// equality of the low half: the kernel's argument is an int.
 void add_socket_rules(std::vector<SeccompProfileRule>& rules) {
-    for (uint64_t family : {1, 2, 10, 16})
+    for (uint64_t family : {1U, 2U, 10U, 16U})
         rules.push_back(allow_if("socket", masked(0, 0xffffffff, family)));
 }
 

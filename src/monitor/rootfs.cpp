@@ -1,0 +1,126 @@
+#include "monitor/rootfs.hpp"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/fsuid.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "base/file.hpp"
+#include "kernel/capabilities.hpp"
+#include "kernel/mount.hpp"
+#include "kernel/namespaces.hpp"
+#include "kernel/process.hpp"
+#include "kernel/rooted_path.hpp"
+
+namespace hull::monitor {
+namespace {
+
+/// For as long as it lives this process makes files as another user, with all its capabilities.
+/// Overlay keeps the credentials of whoever mounts it, and makes its work folder with them: on an
+/// idmapped upper layer host root has no id (EOVERFLOW, and the mount becomes read-only), the
+/// container's root has one.
+class FilesystemUser {
+  public:
+    static Result<FilesystemUser> become(const kernel::IdMapping& mapping) {
+        auto uid = kernel::to_outside(mapping.users, 0);
+        auto gid = kernel::to_outside(mapping.groups, 0);
+        FilesystemUser user;
+        if (!uid || !gid) return user;
+        auto sets = TRY(kernel::read_capabilities());
+        user.is_other_ = true;
+        ::setfsgid(*gid);
+        ::setfsuid(*uid);  // takes the capabilities about files out of the effective set
+        TRY(kernel::apply_capabilities(sets));
+        return user;
+    }
+    FilesystemUser(FilesystemUser&& other) noexcept
+        : is_other_(std::exchange(other.is_other_, false)) {}
+    FilesystemUser& operator=(FilesystemUser&&) = delete;
+    ~FilesystemUser() {
+        if (!is_other_) return;
+        ::setfsuid(::geteuid());
+        ::setfsgid(::getegid());
+    }
+
+  private:
+    FilesystemUser() = default;
+    bool is_other_ = false;
+};
+
+/// A layer as a descriptor: its folder, or an idmapped detached mount of it.
+Result<Fd> open_layer(const std::string& path, int idmap_namespace) {
+    if (idmap_namespace < 0) return open_path(path, O_PATH | O_DIRECTORY);
+    Fd mount = TRY(kernel::clone_mount(AT_FDCWD, path));
+    TRY(with_context(
+        kernel::set_mount_attributes(mount.get(), {.idmap_namespace = idmap_namespace}),
+        "idmap " + path));
+    return mount;
+}
+
+uint64_t rootfs_attributes(const RootfsSettings& rootfs) {
+    return MOUNT_ATTR_NODEV | (rootfs.allow_suid ? 0U : MOUNT_ATTR_NOSUID);
+}
+
+Result<Fd> create_rootfs_overlay(const RootfsSettings& rootfs, int idmap_namespace) {
+    std::vector<Fd> lowers;
+    kernel::OverlayRequest request;
+    for (const auto& path : rootfs.lowers) {
+        lowers.push_back(TRY(open_layer(path, idmap_namespace)));
+        request.lowers.push_back(lowers.back().get());
+    }
+    Fd writable;
+    Fd upper;
+    Fd work;
+    if (!rootfs.upper.empty()) {
+        // Overlay wants both on one mount, so the folder that holds them is what gets idmapped.
+        writable = TRY(open_layer(parent_path(rootfs.upper), idmap_namespace));
+        upper = TRY(open_at(writable.get(), base_name(rootfs.upper), O_PATH | O_DIRECTORY));
+        work = TRY(open_at(writable.get(), base_name(rootfs.work), O_PATH | O_DIRECTORY));
+        request.upper = upper.get();
+        request.work = work.get();
+    }
+    request.user_xattr = rootfs.user_xattr;
+    request.attributes = rootfs_attributes(rootfs);
+    request.scratch_directory = rootfs.target;
+    auto user = TRY(FilesystemUser::become(rootfs.mapping));
+    return kernel::create_overlay(request);
+}
+
+Result<Fd> create_rootfs_copy(const RootfsSettings& rootfs, int idmap_namespace) {
+    Fd mount = TRY(kernel::clone_mount(AT_FDCWD, rootfs.copy));
+    TRY(kernel::set_mount_attributes(
+        mount.get(), {.set = rootfs_attributes(rootfs), .idmap_namespace = idmap_namespace}));
+    return mount;
+}
+
+}  // namespace
+
+Result<void> enter_namespaces(const MonitorSettings& settings) {
+    if (settings.join_user_namespace_of != 0) {
+        Fd user = TRY(kernel::open_namespace_of(settings.join_user_namespace_of,
+                                                kernel::NamespaceKind::user));
+        return kernel::join_namespace(user.get(), kernel::NamespaceKind::user);
+    }
+    if (!settings.rootfs) return {};
+    if (settings.rootless)
+        TRY(kernel::enter_user_namespace_with_full_range(
+            {.clone_flags = CLONE_NEWNS, .allow_single = true}));
+    else
+        TRY(kernel::unshare_namespaces(CLONE_NEWNS));
+    return kernel::set_mount_attributes_at("/", {.propagation = MS_SLAVE, .recursive = true});
+}
+
+Result<void> mount_rootfs(const RootfsSettings& rootfs) {
+    Fd idmap;
+    if (!rootfs.mapping.empty()) idmap = TRY(kernel::create_user_namespace(rootfs.mapping));
+    Fd mount = rootfs.copy.empty() ? TRY(create_rootfs_overlay(rootfs, idmap.get()))
+                                   : TRY(create_rootfs_copy(rootfs, idmap.get()));
+    Fd target = TRY(open_path(rootfs.target, O_PATH | O_DIRECTORY));
+    return with_context(kernel::attach_mount(mount.get(), target.get()),
+                        "mount the root filesystem on " + rootfs.target);
+}
+
+}  // namespace hull::monitor

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.hpp"
+#include "engine/containers.hpp"
+#include "spec/runtime.hpp"
+
+namespace hull::engine {
+
+/// "SOURCE:TARGET[:OPTIONS]", "NAME:TARGET", "TARGET", as docker's -v has it.
+/// @errors invalid: names the part
+Result<MountConfig> parse_volume_option(std::string_view text);
+/// "type=bind,source=/x,target=/y,readonly", as docker's --mount has it.
+Result<MountConfig> parse_mount_option(std::string_view text);
+/// "TARGET[:size=64m,mode=1777,ro]", as docker's --tmpfs has it.
+Result<MountConfig> parse_tmpfs_option(std::string_view text);
+
+/// Ids of a bind mount (ARCHITECTURE.md, Ids): 0 is the owner of the source, all others one fixed
+/// range of the machine. `owner` and `fixed` are ids on disk, `container` those of the container.
+std::vector<spec::IdMapping> bind_id_mappings(uint32_t owner, const Range& fixed,
+                                              const Range& container);
+
+/// Whether the mount at `path` can be idmapped: tried on a detached copy of it.
+bool can_be_idmapped(const std::string& path);
+
+}  // namespace hull::engine

@@ -1,0 +1,312 @@
+// run, create, start, attach: everything that starts or joins a container's own process.
+
+#include <unistd.h>
+
+#include "base/file.hpp"
+#include "cli/options.hpp"
+#include "cli/output.hpp"
+#include "cli/session.hpp"
+#include "cli/verbs.hpp"
+#include "engine/engine.hpp"
+#include "engine/image_tool.hpp"
+#include "kernel/terminal.hpp"
+#include "spec/reference.hpp"
+#include "spec/runtime_json.hpp"
+
+namespace hull::cli {
+
+using engine::Engine;
+using engine::LockedContainer;
+using monitor::FrameType;
+
+namespace {
+
+int report(const Error& error, int code = kHullFailed) {
+    print_error(error);
+    return code;
+}
+
+Result<void> pull(const Engine& engine, const RunWords& words) {
+    TRY(spec::parse_reference(words.image));
+    auto done =
+        TRY(engine::run_image_tool(engine.settings(), {.args = {"pull", words.image},
+                                                       .progress = words.quiet ? "none" : "auto",
+                                                       .hide_output = true}));
+    if (done.exit_code == 0) return {};
+    if (done.error.message.empty()) return fail(Errc::io, "pull " + words.image + " failed");
+    return fail(done.error);
+}
+
+/// Makes the container; an image that is not here is pulled.
+Result<LockedContainer> create_container(Engine& engine, const RunWords& words,
+                                         const engine::CreateRequest& request) {
+    if (words.pull == "always") TRY(pull(engine, words));
+    auto created = engine.create(request);
+    bool lacks_image =
+        !created && created.error().code == Errc::not_found && words.pull == "missing";
+    if (!lacks_image) return created;
+    TRY(pull(engine, words));
+    return engine.create(request);
+}
+
+/// The file is made before the container, so that a run that cannot record its id does nothing.
+Result<void> write_cid_file(const std::string& path, const std::string& id) {
+    if (path.empty()) return {};
+    return write_file_atomically(path, id);
+}
+
+Result<void> check_terminal(const RunWords& words) {
+    if (words.terminal && words.interactive && !words.detach && !kernel::is_terminal(0))
+        return fail(Errc::invalid, "-t with -i needs a terminal on stdin, and this is none",
+                    "leave out -t, or run it from a terminal");
+    if (!words.cid_file.empty() && path_exists(words.cid_file))
+        return fail(Errc::exists, "--cidfile " + words.cid_file + " exists", "remove it");
+    return {};
+}
+
+std::optional<spec::ConsoleSize> console_size(bool terminal) {
+    auto size = own_terminal_size();
+    if (!terminal || !size) return std::nullopt;
+    return spec::ConsoleSize{size->rows, size->columns};
+}
+
+/// After the container has ended: the work that its monitor leaves to us.
+void finish_as_owner(Engine& engine, engine::MonitorConnection& connection, const std::string& id) {
+    if (auto done = engine.finish_by_id(id); !done) print_error(done.error());
+    (void)connection.send(FrameType::finished);
+}
+
+/// Until the monitor has done the on-exit work.
+void wait_for_monitor(engine::MonitorConnection& connection) {
+    while (true) {
+        auto frame = connection.receive();
+        if (!frame || !*frame) return;
+    }
+}
+
+struct Foreground {
+    std::string id;
+    bool is_owner = false;
+    SessionOptions session;
+    std::function<void()> before_finish;  ///< gives up the container's lock
+};
+
+/// Takes part until the end. @return  the exit code of our process
+int stay_attached(Engine& engine, engine::MonitorConnection& connection, const Foreground& how) {
+    auto result = run_session(connection, how.session);
+    if (!result) return report(result.error());
+    if (result->end == SessionEnd::detached) return 0;
+    if (how.before_finish) how.before_finish();
+    if (result->end == SessionEnd::monitor_gone) {
+        // Killed under us: opening settles what is left of the container.
+        (void)engine.settle(how.id);
+        print_error(make_error(Errc::io, "the container's monitor was killed",
+                               "hull ps -a shows what became of it"));
+        return 128 + 9;
+    }
+    if (how.is_owner)
+        finish_as_owner(engine, connection, how.id);
+    else
+        wait_for_monitor(connection);
+    if (result->end == SessionEnd::failed)
+        return report(result->error, engine::exit_code_of_failure(result->error));
+    return result->exit_code;
+}
+
+/// Waits until it runs. @return  how it failed, if it did
+Result<void> wait_for_start(engine::MonitorConnection& connection) {
+    while (true) {
+        auto frame = TRY(connection.receive());
+        if (!frame) return fail(Errc::io, "the container's monitor ended before it started");
+        if (frame->type == FrameType::started) return {};
+        if (frame->type == FrameType::exited) return {};
+        if (frame->type != FrameType::failed) continue;
+        wait_for_monitor(connection);
+        auto error = decode_error(frame->payload);
+        return fail(error ? std::move(*error) : make_error(Errc::internal, frame->payload));
+    }
+}
+
+/// As an ordinary user the on-exit work needs the monitor's user namespace.
+bool may_own(const Engine& engine) {
+    return !engine.settings().is_rootless;
+}
+
+int run_detached(Engine& engine, LockedContainer container, bool print_id) {
+    std::string id = container.record.id;
+    auto started = engine.start(container, {.wants = 0});
+    if (!started) return report(started.error());
+    auto running = wait_for_start(started->connection);
+    if (!running) return report(running.error(), engine::exit_code_of_failure(running.error()));
+    if (print_id) print(id + "\n");
+    return 0;
+}
+
+int run_attached(Engine& engine, LockedContainer created, const SessionOptions& session) {
+    std::optional<LockedContainer> container(std::move(created));
+    Foreground how;
+    how.id = container->record.id;
+    how.is_owner = may_own(engine);
+    how.session = session;
+    uint8_t wants = monitor::kWantsOutput;
+    if (session.forward_stdin) wants |= monitor::kWantsInput;
+    if (how.is_owner) wants |= monitor::kIsOwner;
+    auto started =
+        engine.start(*container, {.wants = wants, .console_size = console_size(session.terminal)});
+    if (!started) return report(started.error());
+    // Others may act on it as soon as it runs, or has failed to.
+    auto give_up_lock = [&] { container.reset(); };
+    how.session.on_started = give_up_lock;
+    how.before_finish = give_up_lock;
+    return stay_attached(engine, started->connection, how);
+}
+
+}  // namespace
+
+int cmd_create(const GlobalWords& global, const RunWords& words) {
+    auto work = [&]() -> Result<std::string> {
+        auto request = TRY(to_create_request(words));
+        auto engine = TRY(Engine::open(global.settings));
+        auto container = TRY(create_container(engine, words, request));
+        for (const auto& warning : container.record.config.warnings)
+            print_warning(warning);
+        TRY(write_cid_file(words.cid_file, container.record.id));
+        TRY(engine.release_unstarted(container));
+        return container.record.id;
+    };
+    auto id = work();
+    if (!id) return report(id.error());
+    print(*id + "\n");
+    return 0;
+}
+
+namespace {
+
+Result<int> dry_run(Engine& engine, LockedContainer& container) {
+    auto config = engine.plan_bundle(container, {});
+    TRY(engine.discard(container));
+    if (!config) return fail(std::move(config).error());
+    print(spec::format_runtime_config(*config, 2) + "\n");
+    return 0;
+}
+
+}  // namespace
+
+int cmd_run(const GlobalWords& global, const RunWords& words) {
+    auto work = [&]() -> Result<int> {
+        auto request = TRY(to_create_request(words));
+        request.start_at_once = true;
+        TRY(check_terminal(words));
+        SessionOptions session;
+        session.terminal = words.terminal;
+        session.forward_stdin = words.interactive;
+        session.forward_signals = !words.no_signal_proxy;
+        session.detach_keys = TRY(parse_detach_keys(words.detach_keys));
+        auto engine = TRY(Engine::open(global.settings));
+        auto container = TRY(create_container(engine, words, request));
+        if (words.dry_run) return dry_run(engine, container);
+        for (const auto& warning : container.record.config.warnings)
+            print_warning(warning);
+        TRY(write_cid_file(words.cid_file, container.record.id));
+        if (words.detach) return run_detached(engine, std::move(container), true);
+        return run_attached(engine, std::move(container), session);
+    };
+    auto code = work();
+    return code ? *code : report(code.error());
+}
+
+int cmd_start(const GlobalWords& global, const AttachWords& words) {
+    auto engine = Engine::open(global.settings);
+    if (!engine) return report(engine.error(), 1);
+    int code = 0;
+    for (const auto& name : words.containers) {
+        auto work = [&]() -> Result<int> {
+            auto container = TRY(engine->lock(name));
+            if (container.record.intent == engine::Intent::started) {
+                print(name + "\n");  // it runs already, as was wanted
+                return 0;
+            }
+            if (words.attach || words.interactive) {
+                SessionOptions session;
+                session.terminal = container.record.config.terminal;
+                session.forward_stdin = words.interactive && container.record.config.open_stdin;
+                session.forward_signals = true;
+                session.detach_keys = TRY(parse_detach_keys(words.detach_keys));
+                return run_attached(*engine, std::move(container), session);
+            }
+            int failed = run_detached(*engine, std::move(container), false);
+            if (failed == 0) print(name + "\n");
+            return failed == 0 ? 0 : 1;
+        };
+        auto done = work();
+        if (!done)
+            code = report(done.error(), 1);
+        else if (*done != 0)
+            code = *done;
+    }
+    return code;
+}
+
+int cmd_attach(const GlobalWords& global, const AttachWords& words) {
+    auto work = [&]() -> Result<int> {
+        auto engine = TRY(Engine::open(global.settings));
+        const std::string& name = words.containers.front();
+        auto found = TRY(engine.view(name));
+        SessionOptions session;
+        session.terminal = found.record.config.terminal;
+        session.forward_stdin = !words.no_stdin && found.record.config.open_stdin;
+        session.forward_signals = true;
+        session.detach_keys = TRY(parse_detach_keys(words.detach_keys));
+        auto connection = TRY(engine.attach(
+            name, monitor::kWantsOutput | (session.forward_stdin ? monitor::kWantsInput : 0)));
+        return stay_attached(engine, connection, {found.record.id, false, session, {}});
+    };
+    auto code = work();
+    return code ? *code : report(code.error(), 1);
+}
+
+int cmd_exec(const GlobalWords& global, const ExecWords& words) {
+    auto work = [&]() -> Result<int> {
+        if (words.terminal && words.interactive && !words.detach && !kernel::is_terminal(0))
+            return fail(Errc::invalid, "-t with -i needs a terminal on stdin, and this is none",
+                        "leave out -t, or run it from a terminal");
+        engine::ExecRequest request;
+        request.args = words.command;
+        request.env = TRY(to_environment(words.env, words.env_files));
+        request.working_dir = words.working_dir;
+        request.user = words.user;
+        request.terminal = words.terminal;
+        request.keep_stdin = words.interactive;
+        request.privileged = words.privileged;
+        request.console_size = console_size(words.terminal);
+        if (!words.detach) request.wants = monitor::kWantsOutput;
+        SessionOptions session;
+        session.terminal = words.terminal;
+        session.forward_stdin = words.interactive;
+        session.forward_signals = true;
+        session.detach_keys = TRY(parse_detach_keys(words.detach_keys));
+        auto engine = TRY(Engine::open(global.settings));
+        auto started = TRY(engine.exec(words.container, request));
+        if (words.detach) {
+            auto running = wait_for_start(started.connection);
+            if (!running)
+                return report(running.error(), engine::exit_code_of_failure(running.error()));
+            return 0;
+        }
+        auto result = TRY(run_session(started.connection, session));
+        if (result.end == SessionEnd::detached) return 0;
+        if (result.end == SessionEnd::monitor_gone) return 128 + 9;
+        wait_for_monitor(started.connection);
+        if (result.end == SessionEnd::failed)
+            return report(result.error, engine::exit_code_of_failure(result.error));
+        return result.exit_code;
+    };
+    auto code = work();
+    if (code) return *code;
+    // As docker: not found or not running is the command's failure, 1.
+    bool is_of_container =
+        code.error().code == Errc::not_found || code.error().code == Errc::conflict;
+    return report(code.error(), is_of_container ? 1 : kHullFailed);
+}
+
+}  // namespace hull::cli

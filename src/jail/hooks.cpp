@@ -76,6 +76,22 @@ Result<pid_t> start_hook(const HookPlan& hook, const HookRun& run, int input, in
     return pid;
 }
 
+/// A hook may end without reading its state: that must not end us.
+class NoSigpipe {
+  public:
+    NoSigpipe() {
+        struct sigaction ignore{};
+        ignore.sa_handler = SIG_IGN;
+        ::sigaction(SIGPIPE, &ignore, &saved_);
+    }
+    ~NoSigpipe() { ::sigaction(SIGPIPE, &saved_, nullptr); }
+    NoSigpipe(const NoSigpipe&) = delete;
+    NoSigpipe& operator=(const NoSigpipe&) = delete;
+
+  private:
+    struct sigaction saved_{};
+};
+
 int milliseconds_left(const std::optional<Clock::time_point>& deadline) {
     if (!deadline) return -1;
     auto left = std::chrono::ceil<std::chrono::milliseconds>(*deadline - Clock::now()).count();
@@ -177,6 +193,7 @@ Result<void> run_hook(const HookPlan& hook, const HookRun& run) {
 }  // namespace
 
 Result<void> run_hooks(const std::vector<HookPlan>& hooks, const HookRun& run) {
+    const NoSigpipe no_sigpipe;
     for (size_t i = 0; i < hooks.size(); ++i) {
         auto done = run_hook(hooks[i], run);
         if (done) continue;

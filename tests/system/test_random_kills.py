@@ -92,22 +92,22 @@ def test_nothing_is_left_after_random_kills(hull, busybox_image):
 
 
 def test_a_killed_monitor_leaves_an_exited_record(hull, busybox_image):
-    hull("run", "-d", "--name", "c", busybox_image, "sleep", "300")
-    init = hull.inspect("c")["State"]["Pid"]
+    hull("run", "-d", "--name", "c1", busybox_image, "sleep", "300")
+    init = hull.inspect("c1")["State"]["Pid"]
     for pid in pids_of("hull-monitor", hull.runroot):
         os.kill(pid, signal.SIGKILL)
     time.sleep(0.2)
     rows = hull("ps", "-a", "--format", "{{.Names}} {{.State}}").out
-    assert rows == "c exited\n"
+    assert rows == "c1 exited\n"
     assert not Path(f"/proc/{init}").exists()
-    hull("start", "c")
-    assert hull.inspect("c")["State"]["Status"] == "running"
-    hull("rm", "-f", "c")
+    hull("start", "c1")
+    assert hull.inspect("c1")["State"]["Status"] == "running"
+    hull("rm", "-f", "c1")
 
 
 def test_a_killed_container_is_seen_as_exited(hull, busybox_image):
-    hull("run", "-d", "--name", "c", busybox_image, "sleep", "300")
-    os.kill(hull.inspect("c")["State"]["Pid"], signal.SIGKILL)
-    assert hull("wait", "c").out == "137\n"
-    assert hull("ps", "-a", "--format", "{{.Names}} {{.State}}").out == "c exited\n"
-    hull("rm", "c")
+    hull("run", "-d", "--name", "c1", busybox_image, "sleep", "300")
+    os.kill(hull.inspect("c1")["State"]["Pid"], signal.SIGKILL)
+    assert hull("wait", "c1").out == "137\n"
+    assert hull("ps", "-a", "--format", "{{.Names}} {{.State}}").out == "c1 exited\n"
+    hull("rm", "c1")

@@ -88,25 +88,25 @@ def test_names_ids_and_ps(any_hull):
 
 
 def test_logs_exec_kill_wait_and_restart(any_hull):
-    any_hull("run", "-d", "--name", "c", "busybox", "sh", "-c", "echo out; echo err >&2; exec sleep 300")
-    wait_until(lambda: any_hull("logs", "c").out == "out\n", "the log has the line")
-    assert any_hull("logs", "c").err == "err\n"
-    assert any_hull("exec", "c", "cat", "/proc/1/comm").out == "sleep\n"
-    assert any_hull("exec", "-i", "c", "cat", input="typed").out == "typed"
-    any_hull("exec", "c", "sh", "-c", "exit 9", code=9)
-    assert any_hull("exec", "-u", "1000", "-w", "/tmp", "-e", "X=y", "c", "sh", "-c", "id -u; pwd; echo $X").out \
+    any_hull("run", "-d", "--name", "c1", "busybox", "sh", "-c", "echo out; echo err >&2; exec sleep 300")
+    wait_until(lambda: any_hull("logs", "c1").out == "out\n", "the log has the line")
+    assert any_hull("logs", "c1").err == "err\n"
+    assert any_hull("exec", "c1", "cat", "/proc/1/comm").out == "sleep\n"
+    assert any_hull("exec", "-i", "c1", "cat", input="typed").out == "typed"
+    any_hull("exec", "c1", "sh", "-c", "exit 9", code=9)
+    assert any_hull("exec", "-u", "1000", "-w", "/tmp", "-e", "X=y", "c1", "sh", "-c", "id -u; pwd; echo $X").out \
         == "1000\n/tmp\ny\n"
-    any_hull("exec", "c", "no-such-program", code=127)
-    any_hull("exec", "c", "/etc/passwd", code=126)
-    any_hull("kill", "c")
-    assert any_hull("wait", "c").out == "137\n"
-    assert status_of(any_hull, "c") == "exited"
-    assert any_hull("exec", "c", "true", check=False).code != 0
-    any_hull("start", "c")
-    assert status_of(any_hull, "c") == "running"
-    any_hull("stop", "-t", "0", "c")
-    assert any_hull.inspect("c")["State"]["ExitCode"] == 137
-    any_hull("rm", "c")
+    any_hull("exec", "c1", "no-such-program", code=127)
+    any_hull("exec", "c1", "/etc/passwd", code=126)
+    any_hull("kill", "c1")
+    assert any_hull("wait", "c1").out == "137\n"
+    assert status_of(any_hull, "c1") == "exited"
+    assert any_hull("exec", "c1", "true", check=False).code != 0
+    any_hull("start", "c1")
+    assert status_of(any_hull, "c1") == "running"
+    any_hull("stop", "-t", "0", "c1")
+    assert any_hull.inspect("c1")["State"]["ExitCode"] == 137
+    any_hull("rm", "c1")
 
 
 def test_stop_asks_first(any_hull):
@@ -129,7 +129,7 @@ def test_signals_are_forwarded(any_hull):
 
 
 def test_interrupting_the_command_ends_the_container(any_hull):
-    child = any_hull.popen("run", "--rm", "--name", "c", "busybox", "sh", "-c",
+    child = any_hull.popen("run", "--rm", "--name", "c1", "busybox", "sh", "-c",
                            "trap 'exit 130' INT; echo ready; while :; do sleep 0.1; done")
     assert child.stdout.readline() == "ready\n"
     child.send_signal(signal.SIGINT)
@@ -138,18 +138,18 @@ def test_interrupting_the_command_ends_the_container(any_hull):
 
 
 def test_a_killed_command_line_leaves_the_container_running(any_hull):
-    child = any_hull.popen("run", "--name", "c", "-i", "busybox", "sh", "-c", "echo ready; exec cat")
+    child = any_hull.popen("run", "--name", "c1", "-i", "busybox", "sh", "-c", "echo ready; exec cat")
     assert child.stdout.readline() == "ready\n"
     child.kill()
     child.wait()
-    assert status_of(any_hull, "c") == "running"
-    again = any_hull.popen("attach", "c")
+    assert status_of(any_hull, "c1") == "running"
+    again = any_hull.popen("attach", "c1")
     again.stdin.write("hello again\n")
     again.stdin.flush()
     assert again.stdout.readline() == "hello again\n"
     again.stdin.close()
     assert again.wait(15) == 0
-    any_hull("rm", "c")
+    any_hull("rm", "c1")
 
 
 def test_bind_mounts_and_volumes(any_hull, scratch):

@@ -90,28 +90,28 @@ def test_control_c_reaches_the_foreground_program(on_terminal, busybox_image):
 
 
 def test_detach_and_attach(on_terminal, hull, busybox_image):
-    terminal = on_terminal("run", "-it", "--name", "c", busybox_image, "sh")
+    terminal = on_terminal("run", "-it", "--name", "c1", busybox_image, "sh")
     terminal.type("X=kept; echo rea''dy\n")
     terminal.expect("ready")
     terminal.type("\x10\x11")  # ctrl-p ctrl-q
     assert terminal.process.wait(15) == 0
-    assert hull.inspect("c")["State"]["Status"] == "running"
-    again = on_terminal("attach", "c")
+    assert hull.inspect("c1")["State"]["Status"] == "running"
+    again = on_terminal("attach", "c1")
     again.type("echo $X-again\n")
     again.expect("kept-again")
     again.type("exit 6\n")
     assert again.process.wait(15) == 6
-    hull("rm", "c")
+    hull("rm", "c1")
 
 
 def test_exec_with_a_terminal(on_terminal, hull, busybox_image):
-    hull("run", "-d", "--name", "c", busybox_image, "sleep", "300")
-    terminal = on_terminal("exec", "-it", "c", "sh")
+    hull("run", "-d", "--name", "c1", busybox_image, "sleep", "300")
+    terminal = on_terminal("exec", "-it", "c1", "sh")
     terminal.type("tty; stty size; exit 8\n")
     terminal.expect("/dev/pts/")
     terminal.expect("40 100")
     assert terminal.process.wait(15) == 8
-    hull("rm", "-f", "c")
+    hull("rm", "-f", "c1")
 
 
 def test_the_terminal_is_restored(on_terminal, busybox_image):

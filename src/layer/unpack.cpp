@@ -101,6 +101,7 @@ class Unpacker {
           gid_(::getegid()) {}
 
     Result<UnpackReport> run(ByteSource& tar) {
+        if (options_.whiteouts == WhiteoutForm::apply) directories_->keep_times();
         std::unique_ptr<TarReader> reader = create_tar_reader(tar);
         for (;;) {
             const TarEntry* entry = TRY(reader->next());
@@ -109,6 +110,7 @@ class Unpacker {
             if (!added) return fail(explain(std::move(added).error(), entry->name));
         }
         TRY(reader->drain());
+        if (options_.whiteouts != WhiteoutForm::apply) directories_->pending("");
         TRY(finish_directories());
         return std::move(report_);
     }
@@ -304,6 +306,7 @@ class Unpacker {
         if (directories_->all_pending().size() > kMaxFolders)
             return fail(Errc::invalid, "the layer has more than a million folders");
         pending.is_implied = false;
+        pending.is_below = false;
         pending.mode = entry.mode & 07777U;
         pending.uid = entry.uid;
         pending.gid = entry.gid;
@@ -323,17 +326,16 @@ class Unpacker {
         const auto& all = directories_->all_pending();
         for (auto item = all.rbegin(); item != all.rend(); ++item) {
             const auto& [path, pending] = *item;
-            if (pending.is_implied && path.empty() && options_.whiteouts == WhiteoutForm::apply)
-                continue;  // the root is a lower layer's
             if (pending.is_implied) report_.implied_directories.push_back(path);
             Handle folder = TRY(directories_->find(path));
             TarEntry entry;
             entry.name = path;
             entry.uid = pending.uid;
             entry.gid = pending.gid;
-            if (needs_owner(entry) && ::fchown(folder->fd.get(), entry.uid, entry.gid) < 0)
+            if (!pending.is_below && needs_owner(entry) &&
+                ::fchown(folder->fd.get(), entry.uid, entry.gid) < 0)
                 return fail(owner_error(errno, entry));
-            if (::fchmod(folder->fd.get(), pending.mode) < 0)
+            if (!pending.is_below && ::fchmod(folder->fd.get(), pending.mode) < 0)
                 return fail_errno(errno, "chmod " + quote(path));
             std::array<timespec, 2> times{pending.mtime, pending.mtime};
             if (::futimens(folder->fd.get(), times.data()) < 0)

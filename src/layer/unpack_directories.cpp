@@ -50,7 +50,6 @@ Result<std::unique_ptr<UnpackDirectories>> UnpackDirectories::open(int root,
     rooted.set_one_mount(true);
     std::unique_ptr<UnpackDirectories> directories{
         new UnpackDirectories{std::move(rooted), std::move(opaque_attribute)}};
-    directories->pending_[""];
     return directories;
 }
 
@@ -60,6 +59,10 @@ UnpackDirectories::Handle UnpackDirectories::remember(std::string key, Handle di
         known->second->second = directory;
         return directory;
     }
+    struct stat info{};
+    if (keep_times_ && !pending_.contains(directory->path) &&
+        ::fstat(directory->fd.get(), &info) == 0)
+        pending_[directory->path] = {.is_implied = false, .is_below = true, .mtime = info.st_mtim};
     open_.emplace_front(std::move(key), directory);
     known_.emplace(open_.front().first, open_.begin());
     if (open_.size() > kOpenFolders) {

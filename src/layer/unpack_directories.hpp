@@ -21,6 +21,7 @@ namespace hull::layer {
 struct PendingDirectory {
     bool is_implied = true;  ///< no member of its own
     bool is_opaque = false;
+    bool is_below = false;  ///< a lower layer's: only its time is kept (`keep_times`)
     mode_t mode = 0755;
     uid_t uid = 0;
     gid_t gid = 0;
@@ -53,6 +54,9 @@ class UnpackDirectories {
     /// @errors exists: something that is no folder
     Result<Handle> make(const Directory& parent, const std::string& name);
 
+    /// Folders that are there already get their times back at the end: unpacking one layer over
+    /// another changes what is in them, not them.
+    void keep_times() { keep_times_ = true; }
     /// Marks a folder as hiding everything below this layer.
     Result<void> set_opaque(const Directory& directory);
     /// Forgets open folders and pending metadata of `path` and what is below it: it was removed.
@@ -73,6 +77,7 @@ class UnpackDirectories {
 
     kernel::RootedPath root_;
     std::string opaque_attribute_;
+    bool keep_times_ = false;
     std::map<std::string, PendingDirectory> pending_;
     /// By the path that was asked for, which may lead over links. Newest first.
     std::list<std::pair<std::string, Handle>> open_;

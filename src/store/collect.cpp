@@ -125,10 +125,10 @@ Result<void> sweep_remains(const Store& store, const CollectOptions& options) {
 std::chrono::system_clock::time_point last_use(const Store& store, const Image& image) {
     struct stat info{};
     std::string path = store.root() + "/used/" + image.manifest_digest.hex();
-    auto used = ::stat(path.c_str(), &info) == 0
-                    ? std::chrono::system_clock::from_time_t(info.st_mtime)
-                    : std::chrono::system_clock::time_point{};
-    return std::max(used, image.updated);
+    if (::stat(path.c_str(), &info) != 0) return image.updated;
+    auto used = std::chrono::system_clock::from_time_t(info.st_mtim.tv_sec) +
+                std::chrono::microseconds(info.st_mtim.tv_nsec / 1000);
+    return std::max<std::chrono::system_clock::time_point>(used, image.updated);
 }
 
 Bytes total_usage(const Store& store) {

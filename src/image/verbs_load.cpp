@@ -11,6 +11,7 @@
 #include "image/command.hpp"
 #include "layer/archive.hpp"
 #include "spec/reference.hpp"
+#include "store/collect.hpp"
 
 namespace hull::image {
 namespace {
@@ -54,6 +55,17 @@ Result<void> confine_for_input(const Context& context, const Input& input) {
     confinement.network = false;
     if (!input.folder.empty()) confinement.read_paths.push_back(input.folder);
     return context.confine_for_store(std::move(confinement));
+}
+
+/// What came in before the failure goes again: its lease ends, and nothing else names it.
+tl::unexpected<Error> fail_and_drop(const store::Store& store, store::Lease lease, Error error) {
+    {
+        store::Lease ended = std::move(lease);
+    }
+    if (auto collected = store::collect(store); !collected)
+        log::warning("blobs of the failed attempt stay until the next hull image prune: " +
+                     collected.error().to_string());
+    return fail(std::move(error));
 }
 
 /// Sets the names of what was loaded and prints them as docker does.
@@ -102,7 +114,9 @@ Result<void> load(Context& context, const ParsedArgs& args) {
     auto loaded = input.folder.empty()
                       ? layer::load_archive(store, lease, input.file.get(), options)
                       : layer::load_directory(store, lease, input.folder, options);
-    if (!loaded) return fail(std::move(loaded).error().with_context("load " + input.name));
+    if (!loaded)
+        return fail_and_drop(store, std::move(lease),
+                             std::move(loaded).error().with_context("load " + input.name));
     progress.finish(item, "done");
     return keep_loaded(context, store, *loaded);
 }
@@ -130,7 +144,9 @@ Result<void> import(Context& context, const ParsedArgs& args) {
     int item = progress.begin("import " + base_name(input.name), input.size);
     options.progress = [&](uint64_t bytes) { progress.advance(item, bytes); };
     auto image = layer::import_root_filesystem(store, lease, input.file.get(), options);
-    if (!image) return fail(std::move(image).error().with_context("import " + input.name));
+    if (!image)
+        return fail_and_drop(store, std::move(lease),
+                             std::move(image).error().with_context("import " + input.name));
     progress.finish(item, "done");
     std::string name = reference ? reference->to_string()
                                  : "localhost/unnamed@" + image->target.digest.to_string();

@@ -86,18 +86,21 @@ std::vector<spec::IdMapping> to_spec(const kernel::IdMap& map) {
     return out;
 }
 
+/// The same ids on both sides. The kernel wants each range of a nested map to lie in one range of the
+/// outer one.
+kernel::IdMap unchanged(const kernel::IdMap& outer) {
+    kernel::IdMap out;
+    for (const auto& range : outer)
+        out.push_back({range.inside, range.inside, range.count});
+    return out;
+}
+
 /// The nested user namespace of an ordinary user's container: all ids of the monitor's, unchanged.
 Result<kernel::IdMapping> rootless_identity(const Settings& settings) {
     auto whole = kernel::full_range_mapping(settings.uid, settings.gid);
-    uint32_t users = 1;
-    uint32_t groups = 1;
-    if (whole) {
-        users = static_cast<uint32_t>(kernel::mapped_count(whole->users));
-        groups = static_cast<uint32_t>(kernel::mapped_count(whole->groups));
-    } else if (whole.error().code != Errc::not_found) {
-        return fail(std::move(whole).error());
-    }
-    return kernel::IdMapping{kernel::identity_map(users), kernel::identity_map(groups)};
+    if (whole) return kernel::IdMapping{unchanged(whole->users), unchanged(whole->groups)};
+    if (whole.error().code != Errc::not_found) return fail(std::move(whole).error());
+    return kernel::IdMapping{kernel::identity_map(1), kernel::identity_map(1)};
 }
 
 bool is_empty_directory(const std::string& path) {

@@ -113,14 +113,16 @@ int stay_attached(Engine& engine, engine::MonitorConnection& connection, const F
     return result->exit_code;
 }
 
-/// Waits until it runs. @return  how it failed, if it did
-Result<void> wait_for_start(engine::MonitorConnection& connection) {
+/// Waits until it runs, then gives up the lock: after a failure the on-exit work needs it.
+/// @return  how it failed, if it did
+Result<void> wait_for_start(engine::MonitorConnection& connection,
+                            std::optional<LockedContainer>& lock) {
     while (true) {
         auto frame = TRY(connection.receive());
         if (!frame) return fail(Errc::io, "the container's monitor ended before it started");
-        if (frame->type == FrameType::started) return {};
-        if (frame->type == FrameType::exited) return {};
+        if (frame->type == FrameType::started || frame->type == FrameType::exited) return {};
         if (frame->type != FrameType::failed) continue;
+        lock.reset();
         wait_for_monitor(connection);
         auto error = decode_error(frame->payload);
         return fail(error ? std::move(*error) : make_error(Errc::internal, frame->payload));
@@ -136,7 +138,8 @@ int run_detached(Engine& engine, LockedContainer container, bool print_id) {
     std::string id = container.record.id;
     auto started = engine.start(container, {.wants = 0});
     if (!started) return report(started.error());
-    auto running = wait_for_start(started->connection);
+    std::optional<LockedContainer> lock(std::move(container));
+    auto running = wait_for_start(started->connection, lock);
     if (!running) return report(running.error(), engine::exit_code_of_failure(running.error()));
     if (print_id) print(id + "\n");
     return 0;
@@ -288,7 +291,8 @@ int cmd_exec(const GlobalWords& global, const ExecWords& words) {
         auto engine = TRY(Engine::open(global.settings));
         auto started = TRY(engine.exec(words.container, request));
         if (words.detach) {
-            auto running = wait_for_start(started.connection);
+            std::optional<LockedContainer> none;
+            auto running = wait_for_start(started.connection, none);
             if (!running)
                 return report(running.error(), engine::exit_code_of_failure(running.error()));
             return 0;

@@ -50,12 +50,12 @@ Result<void> check_name(const std::string& name, std::string_view what) {
     auto is_word = [](char c) {
         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
     };
-    bool good = name.size() >= 2 && name.size() <= 255 && is_word(name[0]);
+    bool good = !name.empty() && name.size() <= 255 && is_word(name[0]);
     for (char c : name)
         good = good && (is_word(c) || c == '_' || c == '.' || c == '-');
     if (good) return {};
     return fail(Errc::invalid, std::string(what) + " " + quote(name) + " is not allowed",
-                "use letters, digits, '_', '.' and '-', at least two, the first a letter or digit");
+                "use letters, digits, '_', '.' and '-', the first a letter or digit");
 }
 
 std::string_view intent_name(Intent intent) {

@@ -86,7 +86,7 @@ struct ContainerConfig {
 std::string create_container_id();
 /// "brisk_anchor": for containers without --name.
 std::string create_container_name();
-/// Docker's rule: [a-zA-Z0-9][a-zA-Z0-9_.-]*, two characters at least. @errors invalid
+/// Docker's rule, and a single character as well: [a-zA-Z0-9][a-zA-Z0-9_.-]*. @errors invalid
 Result<void> check_name(const std::string& name, std::string_view what);
 
 /// What should be; see ARCHITECTURE.md, How a container lives.

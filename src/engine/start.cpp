@@ -86,8 +86,8 @@ std::vector<spec::IdMapping> to_spec(const kernel::IdMap& map) {
     return out;
 }
 
-/// The same ids on both sides. The kernel wants each range of a nested map to lie in one range of the
-/// outer one.
+/// The same ids on both sides. The kernel wants each range of a nested map to lie in one range of
+/// the outer one.
 kernel::IdMap unchanged(const kernel::IdMap& outer) {
     kernel::IdMap out;
     for (const auto& range : outer)
@@ -321,6 +321,7 @@ Result<StartedMonitor> Engine::start_prepared(LockedContainer& container,
     settings.runtime = TRY(runtime_command(record.config));
     settings.rootless = settings_.is_rootless;
     settings.rootfs = rootfs_settings(prepared.snapshot, prepared.bundle, prepared.mapping);
+    settings.rootfs->is_volatile = record.auto_remove;
     settings.seeds = std::move(prepared.seeds);
     settings.terminal = record.config.terminal;
     settings.keep_stdin = record.config.open_stdin;

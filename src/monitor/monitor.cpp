@@ -258,6 +258,7 @@ void Monitor::finish_or_hand_over() {
 void Monitor::run_on_exit() {
     stage_ = Stage::on_exit;
     if (settings_.on_exit.empty()) return flush_or_end();
+    if (settings_.rootfs) unmount_rootfs(*settings_.rootfs);
     SpawnRequest request;
     request.program = settings_.on_exit.front();
     request.args.assign(settings_.on_exit.begin() + 1, settings_.on_exit.end());

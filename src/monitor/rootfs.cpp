@@ -84,6 +84,7 @@ Result<Fd> create_rootfs_overlay(const RootfsSettings& rootfs, int idmap_namespa
     }
     request.user_xattr = rootfs.user_xattr;
     request.attributes = rootfs_attributes(rootfs);
+    if (rootfs.is_volatile) request.options.push_back({"volatile", std::nullopt});
     request.scratch_directory = rootfs.target;
     auto user = TRY(FilesystemUser::become(rootfs.mapping));
     return kernel::create_overlay(request);
@@ -121,6 +122,10 @@ Result<void> mount_rootfs(const RootfsSettings& rootfs) {
     Fd target = TRY(open_path(rootfs.target, O_PATH | O_DIRECTORY));
     return with_context(kernel::attach_mount(mount.get(), target.get()),
                         "mount the root filesystem on " + rootfs.target);
+}
+
+void unmount_rootfs(const RootfsSettings& rootfs) {
+    (void)kernel::unmount(rootfs.target, MNT_DETACH);
 }
 
 }  // namespace hull::monitor

@@ -16,6 +16,10 @@ Result<void> enter_namespaces(const MonitorSettings& settings);
 /// @errors unsupported: the file system of the layers cannot be idmapped
 Result<void> mount_rootfs(const RootfsSettings& rootfs);
 
+/// Takes the mount away again; before the on-exit command, which deletes its folder from inside
+/// this mount namespace.
+void unmount_rootfs(const RootfsSettings& rootfs);
+
 /// Copies what the image has at each new volume's place into the volume, with owners, modes and
 /// times. @param root  the mounted root filesystem
 Result<void> seed_volumes(const RootfsSettings& root, const std::vector<VolumeSeed>& seeds);

@@ -21,6 +21,7 @@ struct RootfsSettings {
     std::string target;         ///< existing folder it is mounted on
     bool user_xattr = false;    ///< in a user namespace
     bool allow_suid = false;    ///< no_new_privs was given up: no nosuid on the mount
+    bool is_volatile = false;   ///< the container goes with its files: nothing is ever synced
     kernel::IdMapping mapping;  ///< ids on disk (inside) and as they are shown; empty: unchanged
 };
 

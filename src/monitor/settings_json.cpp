@@ -33,6 +33,7 @@ Json rootfs_json(const RootfsSettings& rootfs) {
             {"target", rootfs.target},
             {"user_xattr", rootfs.user_xattr},
             {"allow_suid", rootfs.allow_suid},
+            {"volatile", rootfs.is_volatile},
             {"users", id_map_json(rootfs.mapping.users)},
             {"groups", id_map_json(rootfs.mapping.groups)}};
 }
@@ -46,6 +47,7 @@ Result<RootfsSettings> read_rootfs(const JsonReader& reader) {
     TRY(reader.read("target", out.target));
     TRY(reader.read("user_xattr", out.user_xattr));
     TRY(reader.read("allow_suid", out.allow_suid));
+    TRY(reader.read("volatile", out.is_volatile));
     out.mapping.users = TRY(read_id_map(reader, "users"));
     out.mapping.groups = TRY(read_id_map(reader, "groups"));
     return out;

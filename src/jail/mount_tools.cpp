@@ -2,7 +2,8 @@
 
 #include <fcntl.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
+
+#include <cerrno>
 
 #include "base/text.hpp"
 
@@ -29,17 +30,13 @@ namespace {
 /// A directory of the image's own under a name that the kernel's file systems go to. A link there
 /// would put them somewhere else, and the paths that are masked later with them.
 Result<Fd> open_kernel_directory(const kernel::RootedPath& root, std::string_view path) {
-    auto entry = root.open_entry(path);
-    if (!entry) {
-        if (entry.error().sys_errno != ENOENT) return entry;
-        return root.make_directories(path, 0755);
-    }
-    struct stat info{};
-    if (::fstat(entry->get(), &info) < 0) return fail_errno(errno, "look at " + quote(path));
-    if (!S_ISDIR(info.st_mode))
+    auto entry = root.open_file(path, O_PATH | O_DIRECTORY | O_NOFOLLOW);
+    if (entry) return entry;
+    const int cause = entry.error().sys_errno;
+    if (cause == ENOENT) return root.make_directories(path, 0755);
+    if (cause == ELOOP || cause == ENOTDIR)
         return fail(Errc::invalid,
-                    "mount target " + quote(path) + " is " +
-                        (S_ISLNK(info.st_mode) ? "a symbolic link" : "no directory"),
+                    "mount target " + quote(path) + " is a symbolic link, or no directory",
                     "the image must have a real directory there");
     return entry;
 }
@@ -49,6 +46,8 @@ Result<Fd> open_kernel_directory(const kernel::RootedPath& root, std::string_vie
 Result<Fd> open_mount_target(const kernel::RootedPath& root, std::string_view path,
                              TargetKind kind) {
     if (kind == TargetKind::kernel_directory) return open_kernel_directory(root, path);
+    if (kind == TargetKind::directory)
+        if (auto there = root.open_directory(path)) return there;
     return root.make_mount_target(path, kind == TargetKind::file);
 }
 

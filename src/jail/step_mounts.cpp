@@ -219,8 +219,9 @@ Result<void> attach_view(int directory, const CgroupView& view) {
     const Fd mount = TRY(kernel::clone_mount(AT_FDCWD, view.directory));
     if (::mkdirat(directory, view.name.c_str(), 0755) < 0)
         return fail_errno(errno, "make a folder for hierarchy " + quote(view.name));
-    const Fd target = TRY(open_at(directory, view.name, O_PATH | O_DIRECTORY | O_NOFOLLOW));
-    TRY(kernel::attach_mount(mount.get(), target.get()));
+    // By name: the tmpfs is ours and holds nothing but what was made here.
+    if (::move_mount(mount.get(), "", directory, view.name.c_str(), MOVE_MOUNT_F_EMPTY_PATH) < 0)
+        return fail_errno(errno, "attach hierarchy " + quote(view.name));
     return link_controllers(directory, view.name);
 }
 

@@ -136,6 +136,7 @@ Result<void> unmount_directory(int directory) {
 }
 
 Result<void> pivot_root_to(int new_root) {
+    Fd old_root = TRY(open_path("/", O_PATH | O_DIRECTORY));
     if (::fchdir(new_root) < 0) return fail_errno(errno, "enter the new root");
     if (::syscall(SYS_pivot_root, ".", ".") < 0) {
         int cause = errno;
@@ -144,10 +145,11 @@ Result<void> pivot_root_to(int new_root) {
             hint = "the present root is an initramfs (use --no-pivot), or is mounted shared";
         return fail_errno(cause, "pivot_root", hint);
     }
-    // The old root lies on top of the new one now, and "." leads to it. As a slave it cannot carry
-    // the detaching to the host's namespace.
-    if (::mount(nullptr, ".", nullptr, MS_SLAVE | MS_REC, nullptr) < 0)
-        return fail_errno(errno, "make the old root a slave");
+    // The old root lies on top of the new one now. As a slave it cannot carry the detaching to the
+    // host's namespace. By its descriptor: as "." the mounts of the new root would be changed.
+    TRY(with_context(
+        set_mount_attributes(old_root.get(), {.propagation = MS_SLAVE, .recursive = true}),
+        "make the old root a slave"));
     if (::umount2(".", MNT_DETACH) < 0) return fail_errno(errno, "detach the old root");
     if (::chdir("/") < 0) return fail_errno(errno, "enter the new root");
     return {};

@@ -1,5 +1,5 @@
-"""A QEMU guest with Debian's own cloud kernel: cgroup v2 alone, AppArmor, eBPF device rules, which the machine
-that builds hull may lack. Software emulation, an initramfs for a root, cases in, results out over the console.
+"""A QEMU guest with Debian's own cloud kernel: cgroup v2 alone, AppArmor, eBPF device rules, systemd, which the
+machine that builds hull may lack. Software emulation; cases in, results out over the console.
 """
 
 import json
@@ -11,25 +11,58 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.programs import CACHE, SOURCE, run
-from harness.rootfs import fill_busybox, made_once
+from harness.rootfs import debian_mirror, fill_busybox, made_once
 
-# The guest's first process. `/` of an initramfs cannot be pivoted away from: everything moves to a tmpfs.
-INIT = """#!/bin/sh
+# The guest's first process in an initramfs. `/` of an initramfs cannot be pivoted away from: everything moves to a tmpfs.
+BUSYBOX_INIT = """#!/bin/sh
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin
 if [ "$1" != moved ]; then
     mkdir -p /new && mount -t tmpfs -o mode=755 none /new
-    cp -a /bin /sbin /usr /etc /cases /rootfs /init /lib /root /home /tmp /var /run /new/ 2>/dev/null
+    cp -a /bin /sbin /usr /etc /modules /files /cases /rootfs /init /lib /root /home /tmp /var /run /new/ 2>/dev/null
     mkdir -p /new/proc /new/sys /new/dev
     exec switch_root /new /init moved
 fi
 mount -t proc proc /proc && mount -t sysfs sys /sys && mount -t devtmpfs dev /dev
 mkdir -p /dev/pts /dev/shm && mount -t devpts pts /dev/pts && mount -t tmpfs shm /dev/shm
 exec <>/dev/ttyS0 >&0 2>&1
+for module in $(cat /modules/order); do insmod /modules/$module; done
 mount -t cgroup2 cgroup /sys/fs/cgroup && mount -t securityfs security /sys/kernel/security
-for c in $(cat /sys/fs/cgroup/cgroup.controllers); do echo +$c >/sys/fs/cgroup/cgroup.subtree_control; done
 ip link set lo up
+exec /cases/all
+"""
+
+# With systemd: a small initramfs that finds the disk and gives over to it.
+DISK_INIT = """#!/bin/sh
+export PATH=/bin:/sbin:/usr/bin:/usr/sbin
+mount -t proc proc /proc && mount -t sysfs sys /sys && mount -t devtmpfs dev /dev
+for module in $(cat /modules/order); do insmod /modules/$module; done
+mkdir -p /new
+tries=0
+until mount -t ext4 /dev/vda /new; do tries=$((tries+1)); [ $tries -gt 100 ] && poweroff -f; usleep 100000; done
+umount /proc /sys /dev
+exec switch_root /new /lib/systemd/systemd
+"""
+
+CASES_UNIT = """[Unit]
+Description=cases
+After=dbus.socket basic.target
+[Service]
+Type=oneshot
+Environment=PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+ExecStart=/cases/all
+StandardInput=tty
+StandardOutput=tty
+StandardError=tty
+TTYPath=/dev/ttyS0
+Delegate=yes
+[Install]
+WantedBy=multi-user.target
+"""
+
+# What runs all cases, and reports on the console.
+RUN_CASES = """#!/bin/sh
 echo "@@kernel $(uname -r)"
-for case in /cases/*; do
+for case in /cases/case*; do
     cd $case
     echo "@@begin ${case##*/}"
     timeout 60 sh ./script </dev/null 2>&1
@@ -73,30 +106,82 @@ def guest_kernel():
     return next(iter(sorted(path.glob("boot/vmlinuz-*"))))
 
 
-class Guest:
-    """Boots once, runs all cases, and powers off; `results` has one Result for each case's name."""
+MODULES = ["drivers/block/loop"]
+DISK_MODULES = ["drivers/virtio/virtio", "drivers/virtio/virtio_ring", "drivers/virtio/virtio_pci_modern_dev",
+                "drivers/virtio/virtio_pci_legacy_dev", "drivers/virtio/virtio_pci", "drivers/block/virtio_blk"]
 
-    def __init__(self, work, binaries, payload, cases, memory_mib=768, timeout=600):
+
+def systemd_rootfs():
+    """Debian bookworm with systemd and a bus, by debootstrap (about two minutes, once)."""
+    path = CACHE / "systemd-rootfs"
+    with made_once(path) as staging:
+        if staging:
+            run("debootstrap", "--variant=minbase", "--include=systemd,systemd-sysv,dbus", "bookworm", staging,
+                debian_mirror(), timeout=900)
+            for left in ("var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale"):
+                shutil.rmtree(staging / left)
+            (staging / "etc/systemd/system/default.target").symlink_to("/lib/systemd/system/multi-user.target")
+            # No login on the console that carries the results.
+            (staging / "etc/systemd/system/serial-getty@ttyS0.service").symlink_to("/dev/null")
+    return path
+
+
+class Guest:
+    """Boots once, runs all cases, and powers off; `results` has one Result for each case's name.
+
+    `systemd`: a Debian root with systemd on a disk image; else busybox in an initramfs, which boots in 12 s.
+    `files`: texts or bytes by name, found in the guest's /files.
+    """
+
+    def __init__(self, work, binaries, payload, cases, systemd=False, files=None, memory_mib=768, timeout=240):
         self.work = Path(work)
-        root = self.work / "initramfs"
-        root.mkdir(parents=True)
-        fill_busybox(root)
+        self.kernel = guest_kernel()
+        boot = self.work / "initramfs"
+        boot.mkdir(parents=True)
+        fill_busybox(boot)
+        (boot / "init").write_text(DISK_INIT if systemd else BUSYBOX_INIT)
+        (boot / "init").chmod(0o755)
+        self._add_modules(boot / "modules", DISK_MODULES if systemd else MODULES)
+        root = self.work / "disk" if systemd else boot
+        if systemd:
+            run("cp", "-a", systemd_rootfs(), root)
+            unit = root / "etc/systemd/system/cases.service"
+            unit.write_text(CASES_UNIT)
+            wanted = root / "etc/systemd/system/multi-user.target.wants"
+            wanted.mkdir(exist_ok=True)
+            (wanted / "cases.service").symlink_to("../cases.service")
         fill_busybox(root / "rootfs")
         for program in (binaries.runtime, binaries.monitor, payload):
             if program.exists():
                 shutil.copy(program, root / "usr/bin" / program.name)
         shutil.copy(payload, root / "rootfs/bin/payload")
-        (root / "init").write_text(INIT)
-        (root / "init").chmod(0o755)
+        (root / "files").mkdir()
+        for name, content in (files or {}).items():
+            (root / "files" / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+        self._add_cases(root / "cases", cases)
+        archive = self._pack(boot)
+        self.console = self._boot(archive, self._disk(root) if systemd else None, memory_mib, timeout)
+        self.results = self._parse(cases)
+
+    def _add_modules(self, directory, names):
+        directory.mkdir()
+        release = self.kernel.name.removeprefix("vmlinuz-")
+        source = self.kernel.parent.parent / "lib/modules" / release / "kernel"
+        for name in names:
+            shutil.copy(source / f"{name}.ko", directory)
+        (directory / "order").write_text("".join(f"{Path(name).name}.ko\n" for name in names))
+
+    def _add_cases(self, directory, cases):
+        directory.mkdir()
+        (directory / "all").write_text(RUN_CASES)
+        (directory / "all").chmod(0o755)
         for number, case in enumerate(cases):
-            directory = root / f"cases/case{number:03}"
-            directory.mkdir(parents=True)
-            (directory / "script").write_text(case.script + "\n")
+            place = directory / f"case{number:03}"
+            place.mkdir()
+            (place / "script").write_text(case.script + "\n")
             if case.config:
                 case.config["root"]["path"] = "/rootfs"
-                (directory / "config.json").write_text(json.dumps(case.config))
-        self.console = self._boot(self._pack(root), memory_mib, timeout)
-        self.results = self._parse(cases)
+                (place / "config.json").write_text(json.dumps(case.config))
 
     def _pack(self, root):
         archive = self.work / "initramfs.cpio.gz"
@@ -108,21 +193,33 @@ class Guest:
             assert names.wait() == 0 and cpio.wait() == 0
         return archive
 
-    def _boot(self, archive, memory_mib, timeout):
-        command = ["qemu-system-x86_64", "-machine", "q35", "-cpu", "max", "-accel", "tcg,thread=multi", "-smp",
-                   str(min(2, os.cpu_count() or 1)), "-m", str(memory_mib), "-kernel", guest_kernel(), "-initrd", archive,
-                   "-append", "console=ttyS0 quiet panic=-1 apparmor=1 security=apparmor", "-display", "none", "-serial",
-                   "stdio", "-monitor", "none", "-nic", "none", "-no-reboot"]
-        try:
-            done = subprocess.run([str(a) for a in command], stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout)
-            console, complaint = done.stdout, done.stderr
-        except subprocess.TimeoutExpired as late:
-            console, complaint = late.stdout or b"", b"the guest did not power off in time"
-        text = console.decode(errors="replace").replace("\r\n", "\n")
+    def _disk(self, root):
+        image = self.work / "disk.ext4"
+        run("truncate", "-s", "1200M", image)
+        run("mkfs.ext4", "-q", "-d", root, image)
+        shutil.rmtree(root)
+        return image
+
+    def _boot(self, archive, disk, memory_mib, timeout):
+        # The console goes to a file: what the guest said stays readable when it does not finish.
         logs = SOURCE / "build/test-logs"
         logs.mkdir(parents=True, exist_ok=True)
-        (logs / "guest-console").write_text(text)
-        assert "@@done" in text, f"the guest did not finish ({complaint.decode()}):\n{text[-3000:]}"
+        console = logs / ("guest-systemd-console" if disk else "guest-console")
+        console.unlink(missing_ok=True)
+        command = ["qemu-system-x86_64", "-machine", "q35", "-cpu", "max", "-accel", "tcg,thread=multi", "-smp",
+                   min(2, os.cpu_count() or 1), "-m", memory_mib, "-kernel", self.kernel, "-initrd", archive,
+                   "-append", "console=ttyS0 quiet panic=-1 apparmor=1 security=apparmor", "-display", "none",
+                   "-serial", f"file:{console}", "-monitor", "none", "-nic", "none", "-no-reboot"]
+        if disk:
+            command += ["-drive", f"file={disk},format=raw,if=virtio,cache=unsafe"]
+        complaint = ""
+        try:
+            complaint = run(*command, check=False, timeout=timeout).err
+        except subprocess.TimeoutExpired:
+            complaint = f"no power-off within {timeout} s"
+        text = console.read_text(errors="replace").replace("\r\n", "\n") if console.exists() else ""
+        text = re.sub(r"^\[ *\d+\.\d+\] .*\n", "", text, flags=re.M)  # the kernel's own lines
+        assert "@@done" in text, f"the guest did not finish ({complaint}):\n{text[-3000:]}"
         return text
 
     def _parse(self, cases):

@@ -18,7 +18,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     std::memcpy(program.data(), data, program.size() * sizeof(sock_filter));
     auto shorter = optimize_seccomp(program, AUDIT_ARCH_X86_64);
     if (!shorter) return 0;
-    for (uint32_t arch : {AUDIT_ARCH_X86_64, AUDIT_ARCH_I386, 0U})
+    for (uint32_t arch : {uint32_t{AUDIT_ARCH_X86_64}, uint32_t{AUDIT_ARCH_I386}, 0U})
         for (uint32_t number = 0; number < 600; number += 7)
             for (uint64_t argument : {uint64_t{0}, uint64_t{1}, UINT64_MAX}) {
                 seccomp_data call{};

@@ -77,6 +77,12 @@ struct Verb {
 /// The verbs, one function for each file that holds some.
 std::vector<Verb> pull_verbs();
 std::vector<Verb> load_verbs();
+std::vector<Verb> copy_verbs();
+std::vector<Verb> save_verbs();
+std::vector<Verb> login_verbs();
+std::vector<Verb> remote_verbs();
+std::vector<Verb> manifest_verbs();
+std::vector<Verb> artifact_verbs();
 
 /// Options of every verb that talks to registries, in front of its own.
 std::vector<OptionSpec> with_registry_options(std::vector<OptionSpec> own);

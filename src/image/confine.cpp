@@ -154,6 +154,7 @@ Result<void> protect_mounts(const ConfineRequest& request) {
     TRY(kernel::unshare_namespaces(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS));
     TRY(kernel::set_mount_attributes_at("/", {.propagation = MS_PRIVATE, .recursive = true}));
     for (const auto& folder : request.write_folders) {
+        if (folder == "/") return {};  // an archive at the very top: Landlock alone restricts
         Fd copy = TRY(kernel::clone_mount(AT_FDCWD, folder, {.recursive = true}));
         Fd target = TRY(open_path(folder, O_PATH | O_DIRECTORY));
         TRY(kernel::attach_mount(copy.get(), target.get()));
@@ -209,12 +210,11 @@ Result<void> drop_capabilities(const ConfineRequest& request) {
 
 }  // namespace
 
-Result<void> enter_namespace() {
+Result<void> enter_namespace(NamespaceOptions options) {
     if (::geteuid() == 0) return {};
-    auto entered =
-        with_context(kernel::enter_user_namespace_with_full_range({.allow_single = false}),
-                     "unpack as an "
-                     "ordinary user");
+    auto entered = with_context(
+        kernel::enter_user_namespace_with_full_range({.allow_single = !options.needs_range}),
+        "unpack as an ordinary user");
     if (!entered) return fail(std::move(entered).error());
     return {};
 }

@@ -17,10 +17,13 @@ struct ConfineRequest {
     bool runs_programs = false;              ///< gpgv, for a policy with signatures
 };
 
+struct NamespaceOptions {
+    bool needs_range = true;  ///< false: the user alone is enough, no /etc/subuid is needed
+};
 /// As an ordinary user: moves into a user namespace with the user's whole subuid range, so that
 /// layers can have all their owners. As root: nothing. Before any thread, and before the store is
 /// opened.
-Result<void> enter_namespace();
+Result<void> enter_namespace(NamespaceOptions options = {});
 
 /// Gives up what a program that parses strangers' bytes does not need: own mount (all read-only but
 /// `write_folders`), IPC and UTS namespaces, no_new_privs, few capabilities, Landlock and a system

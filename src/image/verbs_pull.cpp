@@ -1,70 +1,39 @@
-#include "base/text.hpp"
 #include "image/command.hpp"
-#include "registry/endpoints.hpp"
-#include "spec/reference.hpp"
+#include "image/places.hpp"
+#include "image/transfer_options.hpp"
 
 namespace hull::image {
 namespace {
 
-constexpr unsigned kDefaultParallel = 3;
-
-Result<unsigned> parse_parallel(const ParsedArgs& args) {
-    auto text = args.find("jobs");
-    if (!text) return kDefaultParallel;
-    auto number = parse_number<unsigned>(*text);
-    if (!number || *number < 1 || *number > 16)
-        return fail(Errc::invalid, "--jobs " + quote(*text) + ": must be 1 to 16");
-    return *number;
-}
-
 Result<void> pull(Context& context, const ParsedArgs& args) {
     std::string name = args.positionals.front();
-    if (name.starts_with("docker://")) name.erase(0, 9);
-    auto options = TRY(parse_access_options(args));
-    auto platform = TRY(parse_platform_option(args));
-    registry::TransferOptions transfer;
-    transfer.platform = platform;
-    transfer.all_platforms = args.has("all-platforms");
-    transfer.parallel = TRY(parse_parallel(args));
-    transfer.cancelled = &Context::cancelled();
-    auto access = TRY(registry::Access::create(options));
-    auto reference = TRY(access->complete(name));
-    TRY(access->prepare(reference));
+    if (!name.starts_with("docker://")) name.insert(0, "docker://");
+    auto transfer = TRY(parse_transfer_options(args));
+    Workshop shop{context, TRY(parse_access_options(args))};
+    TRY(shop.start(args.get("policy"), args.get("registries.d")));
+    auto from = TRY(shop.prepare_source(name));
+    auto to = TRY(shop.prepare_target("store:" + from.reference.to_string()));
+    TRY(shop.confine());
 
-    TRY(enter_namespace());
-    auto store = TRY(context.open_store());
-    ConfineRequest confinement;
-    add_registry_paths(options, confinement);
-    TRY(context.confine_for_store(std::move(confinement)));
-
-    auto lease = TRY(store.create_lease());
     transfer.progress = &context.progress();
-    auto source = TRY(registry::open_registry_source(*access, reference));
+    auto source = TRY(shop.open_source(from, transfer.platform));
     context.progress().note("pulling " + source->name());
-    registry::StoreTargetOptions target_options;
-    target_options.names = {reference.to_string()};
-    target_options.explicit_platform =
-        args.has("platform") && platform != spec::host_platform() && !transfer.all_platforms;
-    target_options.cancelled = &Context::cancelled();
-    auto target = registry::open_store_target(store, lease, std::move(target_options));
+    bool other_platform = args.has("platform") && transfer.platform != spec::host_platform();
+    auto target =
+        TRY(shop.open_target(to, {.explicit_platform = other_platform && !transfer.all_platforms}));
     auto done = TRY(registry::transfer_image(*source, *target, transfer));
-    context.add_result(
-        {reference.to_string(), done.top.digest.to_string(), done.config_digest.to_string()});
-    return Context::print(reference.to_string() + "\n");
+    std::string full_name = from.reference.to_string();
+    context.add_result({full_name, done.top.digest.to_string(), done.config_digest.to_string()});
+    return Context::print(full_name + "\n");
 }
 
 }  // namespace
 
 std::vector<Verb> pull_verbs() {
+    auto options = transfer_options();
+    options.push_back({"all-platforms", 0, "", "the same as --all"});
     return {{"pull", "NAME[:TAG|@DIGEST]", "Fetch an image from a registry",
-             with_registry_options({
-                 {"platform", 0, "OS/ARCH[/VARIANT]",
-                  "which image of a list (default: this machine's)"},
-                 {"all-platforms", 'a', "", "fetch the images of all platforms"},
-                 {"jobs", 'j', "N", "layers fetched at a time (default 3)"},
-                 {"quiet", 'q', "", "show no progress"},
-             }),
-             &pull, 1, 1}};
+             with_policy_options(std::move(options)), &pull, 1, 1}};
 }
 
 }  // namespace hull::image

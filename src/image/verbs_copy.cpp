@@ -103,7 +103,8 @@ Result<void> push(Context& context, const ParsedArgs& args) {
 /// The images of a sync list: one location a line; "#" begins a comment.
 Result<std::vector<std::string>> read_list(const std::string& path) {
     std::vector<std::string> out;
-    for (auto line : split_lines(TRY(read_file(path, 4U << 20U)))) {
+    std::string text = TRY(read_file(path, 4U << 20U));
+    for (auto line : split_lines(text)) {
         line = trim(line.substr(0, line.find('#')));
         if (line.empty()) continue;
         std::string item{line};
@@ -124,6 +125,8 @@ Result<std::string> sync_target(const std::string& base, const spec::Reference& 
     Location location = TRY(parse_location(base));
     std::string repository =
         scoped ? image.repository() : image.path.substr(image.path.rfind('/') + 1);
+    // The port of a scoped name: a repository's path has no colons.
+    std::replace(repository.begin(), repository.end(), ':', '-');
     std::string tag = image.tag.empty() ? image.digest->hex().substr(0, 12) : image.tag;
     if (location.transport == Transport::registry)
         return "docker://" + location.name + "/" + repository + ":" + tag;

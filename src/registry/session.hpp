@@ -30,7 +30,8 @@ class Session {
           registry_(std::move(registry)),
           credential_(std::move(credential)) {}
 
-    /// Asks once without a token, to learn what the registry wants.
+    /// Asks once without a token, to learn what the registry wants. The host that answers is the
+    /// only one (beside its token server) that gets to see credentials.
     /// @errors  as Fetcher::open
     Result<ResponseHead> probe(const std::string& url);
     /// @errors  denied: the registry refuses this user (status 401 and 403)
@@ -46,7 +47,7 @@ class Session {
         std::string text;
         std::chrono::steady_clock::time_point until;
     };
-    Result<std::string> authorization(const Scopes& scopes);
+    Result<std::string> authorization(const std::string& url, const Scopes& scopes);
     Result<void> learn(const ResponseHead& head, const std::string& used, const Scopes& scopes);
     Result<Token> fetch_token(const Scopes& scopes);
     tl::unexpected<Error> refused(const ResponseHead& head, const std::string& body) const;
@@ -58,6 +59,7 @@ class Session {
     Way way_ = Way::unknown;
     std::string realm_;
     std::string service_;
+    std::string origin_;                   ///< "https://host:port" of the registry
     std::map<std::string, Token> tokens_;  ///< by the scopes, joined with blanks
 };
 

@@ -16,6 +16,11 @@ std::string basic(const Credential& credential) {
     return "Basic " + encode_base64(credential.username + ":" + credential.password);
 }
 
+Result<std::string> origin_of(const std::string& url) {
+    UrlParts parts = TRY(parse_url(url));
+    return parts.scheme + "://" + parts.authority;
+}
+
 std::string key_of(const Scopes& scopes) {
     return join(scopes, " ");
 }
@@ -55,8 +60,10 @@ tl::unexpected<Error> Session::refused(const ResponseHead& head, const std::stri
     return fail(Errc::denied, message + ": " + who, "log in: hull login " + registry_);
 }
 
-Result<std::string> Session::authorization(const Scopes& scopes) {
+Result<std::string> Session::authorization(const std::string& url, const Scopes& scopes) {
     std::lock_guard lock{mutex_};
+    // An upload's Location may lie on another host.
+    if (TRY(origin_of(url)) != origin_) return std::string{};
     if (way_ == Way::basic && credential_) return basic(*credential_);
     if (way_ != Way::bearer) return std::string{};
     auto& token = tokens_[key_of(scopes)];
@@ -154,6 +161,7 @@ Result<void> Session::learn(const ResponseHead& head, const std::string& used,
 Result<ResponseHead> Session::probe(const std::string& url) {
     HttpRequest request;
     request.url = url;
+    origin_ = TRY(origin_of(url));
     HttpAnswer answer = TRY(fetcher_->send(request, kMaxErrorBody));
     if (answer.head.status == 401) TRY(learn(answer.head, "", {}));
     return answer.head;
@@ -161,7 +169,7 @@ Result<ResponseHead> Session::probe(const std::string& url) {
 
 Result<HttpStream> Session::open(HttpRequest request, const Scopes& scopes) {
     for (int attempt = 0;; ++attempt) {
-        request.authorization = TRY(authorization(scopes));
+        request.authorization = TRY(authorization(request.url, scopes));
         HttpStream stream = TRY(fetcher_->open(request));
         int status = stream.head().status;
         if (status != 401 && status != 403) return stream;
@@ -169,7 +177,7 @@ Result<HttpStream> Session::open(HttpRequest request, const Scopes& scopes) {
         std::string text = body ? *body : "";
         if (status == 403 || attempt >= 2) return refused(stream.head(), text);
         TRY(learn(stream.head(), request.authorization, scopes));
-        std::string next = TRY(authorization(scopes));
+        std::string next = TRY(authorization(request.url, scopes));
         if (next.empty() || next == request.authorization) return refused(stream.head(), text);
         // A streamed body is spent; Client::upload_blob has made sure of the token before.
         if (request.body_source) return refused(stream.head(), text);

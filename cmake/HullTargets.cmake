@@ -1,7 +1,8 @@
 # The ways to declare a target.
 #
-#   hull_library(NAME kernel LAYER 1 USES base [LINK_PRIVATE seccomp])
-#       src/kernel/*.cpp as the static library hull_kernel. LAYER is its floor; every room in USES
+#   hull_library(NAME kernel LAYER 1 USES base [LINK_PRIVATE seccomp] [SMALL])
+#       src/kernel/*.cpp as the static library hull_kernel. SMALL optimises for size: the kernel maps a
+#       program's text in large pieces, so the text of the static programs is most of their memory. LAYER is its floor; every room in USES
 #       must lie on a lower floor, or be one of the arrows allowed inside floor 3.
 #   hull_binary(NAME hull-runtime SOURCE hull_runtime.cpp USES runtime [STATIC])
 #       one program; STATIC makes it static-pie.
@@ -17,7 +18,7 @@
 set(HULL_SIDEWAYS_EDGES layer:store registry:store registry:layer build:store build:layer)
 
 function(hull_library)
-    cmake_parse_arguments(ARG "" "NAME;LAYER" "USES;LINK_PRIVATE" ${ARGN})
+    cmake_parse_arguments(ARG "SMALL" "NAME;LAYER" "USES;LINK_PRIVATE" ${ARGN})
     set(target hull_${ARG_NAME})
     file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${ARG_NAME}/*.cpp)
     if(sources)
@@ -40,6 +41,9 @@ function(hull_library)
         endif()
         target_link_libraries(${target} ${access} hull_${used})
     endforeach()
+    if(sources AND ARG_SMALL)
+        target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-Os>)
+    endif()
     if(sources)
         target_link_libraries(${target} PRIVATE ${ARG_LINK_PRIVATE})
     endif()

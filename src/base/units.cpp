@@ -135,12 +135,17 @@ std::string format_timestamp(std::chrono::system_clock::time_point when) {
         rest += 1'000'000'000;
         --seconds;
     }
-    std::tm parts{};
-    gmtime_r(&seconds, &parts);
-    std::array<char, 64> out{};
-    std::snprintf(out.data(), out.size(), "%04d-%02d-%02dT%02d:%02d:%02d.%09ldZ",
-                  parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday, parts.tm_hour,
-                  parts.tm_min, parts.tm_sec, rest);
+    // Not gmtime_r(3), which reads /etc/localtime.
+    const std::chrono::sys_seconds instant{std::chrono::seconds{seconds}};
+    const auto day = std::chrono::floor<std::chrono::days>(instant);
+    const std::chrono::year_month_day date{day};
+    const std::chrono::hh_mm_ss time{instant - day};
+    std::array<char, 80> out{};
+    std::snprintf(out.data(), out.size(), "%04d-%02u-%02uT%02d:%02d:%02d.%09ldZ",
+                  static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
+                  static_cast<unsigned>(date.day()), static_cast<int>(time.hours().count()),
+                  static_cast<int>(time.minutes().count()),
+                  static_cast<int>(time.seconds().count()), rest);
     return out.data();
 }
 

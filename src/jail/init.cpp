@@ -146,8 +146,10 @@ void log_through(const ChildEnd& channel) {
     log::configure(settings);
 }
 
-void end_with_error(const ChildEnd& channel, const Error& error, bool is_started) {
+void end_with_error(const ChildEnd& channel, const Error& error, bool is_started, int start_fifo) {
     channel.send_error(error);
+    // `start` reads what is left in the fifo.
+    if (is_started && start_fifo >= 0) (void)write_all(start_fifo, encode_error(error));
     // `create` has gone when `start` lets us run: the container's stderr is all that is left.
     if (is_started) (void)write_all(2, error.to_string() + "\n");
     ::_exit(1);
@@ -187,7 +189,7 @@ void run_launch_child(LaunchSetup& setup, const ChildEnd& channel) {
         });
     };
     const auto result = run();
-    end_with_error(channel, result.error(), setup.program.is_started);
+    end_with_error(channel, result.error(), setup.program.is_started, setup.request->start_fifo);
 }
 
 }  // namespace hull::jail

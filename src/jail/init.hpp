@@ -18,7 +18,8 @@ Result<void> run_program(ProgramSetup& setup, int start_fifo,
                          const std::function<Result<void>()>& before_exec);
 
 /// Reports the error to the parent, or on stderr when it has gone, and ends the process.
-[[noreturn]] void end_with_error(const ChildEnd& channel, const Error& error, bool is_started);
+[[noreturn]] void end_with_error(const ChildEnd& channel, const Error& error, bool is_started,
+                                 int start_fifo = -1);
 
 /// Sends this process's log records through `channel` from now on.
 void log_through(const ChildEnd& channel);

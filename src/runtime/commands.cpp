@@ -108,7 +108,7 @@ Result<Settings> parse_settings(const ParsedArgs& args) {
     if (rootless != "true" && rootless != "false" && rootless != "auto")
         return fail(Errc::invalid, "--rootless: " + quote(rootless) + " is unknown",
                     "use true, false or auto");
-    settings.is_rootless = rootless == "true" || (rootless == "auto" && is_ordinary_user());
+    if (rootless != "auto") settings.rootless = rootless == "true";
     return settings;
 }
 

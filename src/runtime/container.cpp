@@ -42,8 +42,9 @@ Result<void> check_container_id(std::string_view id) {
 }
 
 Result<std::string> read_boot_id() {
-    std::string text = TRY(read_file("/proc/sys/kernel/random/boot_id", 128));
-    return std::string{trim(text)};
+    static std::string boot_id;
+    if (boot_id.empty()) boot_id = trim(TRY(read_file("/proc/sys/kernel/random/boot_id", 128)));
+    return boot_id;
 }
 
 std::string Container::file(std::string_view name) const {
@@ -131,12 +132,17 @@ Result<void> Container::load() {
 }
 
 Result<void> Container::lock() {
+    TRY(relock());
+    return load();
+}
+
+Result<void> Container::relock() {
     struct flock lock = whole_file(F_WRLCK);
     while (::fcntl(lock_.get(), F_SETLKW, &lock) < 0)
         if (errno != EINTR) return fail_errno(errno, "lock " + file("lock"));
     struct stat info{};
     if (::fstat(lock_.get(), &info) == 0 && info.st_nlink == 0) return does_not_exist(state.id);
-    return load();
+    return {};
 }
 
 void Container::unlock() {
@@ -157,8 +163,26 @@ std::optional<pid_t> Container::lock_holder() const {
     return lock.l_pid;
 }
 
+namespace {
+
+/// Replaces `name` in one step. The lock is held, so that one name for the new file is enough.
+Result<void> replace_file(const std::string& path, std::string_view content) {
+    std::string fresh = path + ".new";
+    Fd file = TRY(open_path(fresh, O_WRONLY | O_CREAT | O_TRUNC, 0600));
+    TRY(with_context(write_all(file.get(), content), "write " + fresh));
+    if (::rename(fresh.c_str(), path.c_str()) < 0)
+        return fail_errno(errno, "rename " + fresh + " to " + path);
+    return {};
+}
+
+}  // namespace
+
 Result<void> Container::save() const {
-    return write_file_atomically(file("state.json"), format_state(state), {.mode = 0600});
+    return replace_file(file("state.json"), format_state(state));
+}
+
+Result<void> Container::save_config(std::string_view text) const {
+    return replace_file(config_path(), text);
 }
 
 bool Container::waits_for_start() const {
@@ -219,14 +243,15 @@ Result<Status> Container::status() const {
 }
 
 Result<void> Container::remove_directory() {
-    std::vector<std::string> names = TRY(list_directory(directory_));
-    Fd folder = TRY(open_path(directory_, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-    for (const auto& name : names)
-        if (name != "lock") TRY(remove_tree_at(folder.get(), name));
-    TRY(remove_tree_at(folder.get(), "lock"));
-    if (::rmdir(directory_.c_str()) < 0 && errno != ENOENT)
-        return fail_errno(errno, "remove container folder " + directory_);
-    return {};
+    // The usual content without looking; the lock last.
+    for (const char* name : {"config.json", "exec.fifo", "state.json"})
+        if (::unlink(file(name).c_str()) < 0 && errno != ENOENT)
+            return fail_errno(errno, "remove " + file(name));
+    if (::unlink(file("lock").c_str()) < 0 && errno != ENOENT)
+        return fail_errno(errno, "remove " + file("lock"));
+    if (::rmdir(directory_.c_str()) == 0 || errno == ENOENT) return {};
+    if (errno != ENOTEMPTY) return fail_errno(errno, "remove container folder " + directory_);
+    return remove_tree(directory_);
 }
 
 Result<std::vector<std::string>> list_containers(const std::string& root) {

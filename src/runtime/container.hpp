@@ -43,6 +43,7 @@ struct ContainerState {
     bool cgroups_are_planned = false;  ///< not made yet, or by a command that was killed there
     std::string systemd_unit;          ///< of the systemd manager; empty: cgroupfs
     bool is_rootless = false;
+    bool keeps_keyring = false;       ///< --no-new-keyring
     bool owns_pid_namespace = false;  ///< when its init ends, the kernel ends all others
     std::vector<std::pair<std::string, std::string>> annotations;
     std::vector<spec::Hook> poststart_hooks;
@@ -77,10 +78,13 @@ class Container {
     std::string fifo_path() const { return file("exec.fifo"); }
     std::string config_path() const { return file("config.json"); }
 
-    /// Waits for the lock, then reads the state again. POSIX record locks: not inherited by the
-    /// container, given up by the kernel when the holder dies.
+    /// Waits for the lock, then reads the state again, if another process may have changed it.
+    /// POSIX record locks: not inherited by the container, given up by the kernel when the holder
+    /// dies.
     /// @errors not_found: deleted meanwhile
     Result<void> lock();
+    /// Takes the lock again that this value gave up; nobody else changes the state meanwhile.
+    Result<void> relock();
     void unlock();
     /// False: somebody else holds it.
     Result<bool> try_lock();
@@ -88,6 +92,8 @@ class Container {
     std::optional<pid_t> lock_holder() const;
 
     Result<void> save() const;
+    /// Keeps the configuration that the container is made from.
+    Result<void> save_config(std::string_view text) const;
     /// From facts: the process by pid and start time, the fifo's reader, the freezer.
     Result<Status> status() const;
     /// @errors not_found: it has ended

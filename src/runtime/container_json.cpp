@@ -68,6 +68,7 @@ Result<ContainerState> read_state(const JsonReader& in) {
     TRY(in.read("cgroupsArePlanned", state.cgroups_are_planned));
     TRY(in.read("systemdUnit", state.systemd_unit));
     TRY(in.read("rootless", state.is_rootless));
+    TRY(in.read("keepsKeyring", state.keeps_keyring));
     TRY(in.read("ownsPidNamespace", state.owns_pid_namespace));
     state.annotations = TRY(read_pairs(in, "annotations"));
     state.poststart_hooks = TRY(read_hooks(in, "poststart"));
@@ -94,6 +95,7 @@ std::string format_state(const ContainerState& state) {
     if (state.cgroups_are_planned) out.field("cgroupsArePlanned", true);
     out.optional_field("systemdUnit", state.systemd_unit);
     out.field("rootless", state.is_rootless);
+    if (state.keeps_keyring) out.field("keepsKeyring", true);
     out.field("ownsPidNamespace", state.owns_pid_namespace);
     write_pairs(out, "annotations", state.annotations);
     write_hooks(out, "poststart", state.poststart_hooks);

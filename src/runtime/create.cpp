@@ -111,7 +111,7 @@ class Creation {
             undo();
             return fail(std::move(process).error());
         }
-        return Created{std::move(container_), std::move(*process)};
+        return Created{std::move(container_), std::move(*process), std::move(cgroup_)};
     }
 
   private:
@@ -150,7 +150,8 @@ class Creation {
         state.rootfs = prepared_.plan.root.path;
         state.created = format_timestamp(std::chrono::system_clock::now());
         state.boot_id = TRY(read_boot_id());
-        state.is_rootless = settings_.is_rootless;
+        state.is_rootless = settings_.is_rootless();
+        state.keeps_keyring = request_.no_new_keyring;
         state.owns_pid_namespace = prepared_.plan.makes_new(jail::NamespaceKind::pid);
         state.annotations = prepared_.config.annotations;
         state.poststart_hooks = prepared_.config.hooks.poststart;
@@ -160,7 +161,7 @@ class Creation {
     }
 
     Result<void> make_files() {
-        TRY(write_file_atomically(container_.config_path(), prepared_.config_text, {.mode = 0600}));
+        TRY(container_.save_config(prepared_.config_text));
         if (request_.has_notify_socket) TRY(make_notify_directory(container_.directory()));
         return {};
     }
@@ -168,8 +169,10 @@ class Creation {
     Result<void> make_cgroup() {
         auto made = TRY(create_cgroup(settings_, prepared_.config, container_.state));
         cgroup_ = std::move(made.cgroup);
+        bool is_elsewhere = made.keeper.has_value();
         if (made.keeper) keeper_.emplace(std::move(*made.keeper));
-        return container_.save();
+        // The paths are as planned, and saved, but for systemd's.
+        return is_elsewhere ? container_.save() : Result<void>{};
     }
 
     Result<std::optional<kernel::SeccompProgram>> load_seccomp() const {

@@ -52,6 +52,7 @@ Result<Prepared> prepare(const Settings& settings, const CreateRequest& request)
 struct Created {
     Container container;  ///< locked
     jail::Launched process;
+    std::optional<kernel::Cgroup> cgroup;  ///< open, if it has one
 };
 
 /// Makes the container of `prepared` up to the point where only its program is missing. After a

@@ -47,7 +47,7 @@ Result<kernel::CgroupSettings> cgroup_settings(const Settings& settings,
     wanted.path = state.cgroup_path;
     wanted.resources = cgroup_resources_from_spec(config.linux_.resources);
     wanted.device_rules = TRY(device_rules_from_spec(config.linux_));
-    wanted.is_rootless = settings.is_rootless;
+    wanted.is_rootless = settings.is_rootless();
     if (wants_delegation(config)) wanted.delegate_to = shifted_root(config.linux_);
     return wanted;
 }
@@ -59,15 +59,16 @@ Result<void> plan_cgroup(const Settings& settings, const spec::RuntimeConfig& co
     const std::string& asked = config.linux_.cgroups_path;
     if (settings.cgroup_manager == CgroupManager::disabled) return {};
     if (settings.cgroup_manager == CgroupManager::systemd) {
-        auto name = TRY(with_context(
-            parse_systemd_cgroup_name(asked, state.id, settings.is_rootless), "linux.cgroupsPath"));
+        auto name =
+            TRY(with_context(parse_systemd_cgroup_name(asked, state.id, settings.is_rootless()),
+                             "linux.cgroupsPath"));
         state.systemd_unit = name.unit();
         return {};
     }
     if (!asked.empty())
         state.cgroup_path = asked;
     else
-        state.cgroup_path = (settings.is_rootless ? "hull/" : "/hull/") + state.id;
+        state.cgroup_path = (settings.is_rootless() ? "hull/" : "/hull/") + state.id;
     auto planned = kernel::plan_cgroup_paths(state.cgroup_path);
     if (planned) state.cgroups = std::move(*planned);
     state.cgroups_are_planned = true;
@@ -81,15 +82,15 @@ Result<ScopeKeeper> create_scope(const Settings& settings, const spec::RuntimeCo
                                  ContainerState& state) {
     auto keeper = TRY(ScopeKeeper::create());
     SystemdScopeRequest scope;
-    scope.name =
-        TRY(parse_systemd_cgroup_name(config.linux_.cgroups_path, state.id, settings.is_rootless));
+    scope.name = TRY(
+        parse_systemd_cgroup_name(config.linux_.cgroups_path, state.id, settings.is_rootless()));
     scope.description = "hull container " + state.id;
     scope.pids = {keeper.pid()};
     scope.resources = cgroup_resources_from_spec(config.linux_.resources);
     for (const auto& [name, value] : config.annotations)
         if (name.starts_with(kSystemdProperty))
             scope.properties.emplace_back(name.substr(kSystemdProperty.size()), value);
-    scope.is_user_bus = settings.is_rootless;
+    scope.is_user_bus = settings.is_rootless();
     state.cgroup_path = TRY(start_systemd_scope(scope));
     return keeper;
 }
@@ -97,7 +98,7 @@ Result<ScopeKeeper> create_scope(const Settings& settings, const spec::RuntimeCo
 /// An ordinary user who asked for no limit gets none.
 bool may_do_without(const Settings& settings, const kernel::CgroupSettings& wanted,
                     const Error& error) {
-    return settings.is_rootless && !wanted.resources.has_limits() &&
+    return settings.is_rootless() && !wanted.resources.has_limits() &&
            (error.code == Errc::denied || error.code == Errc::unsupported ||
             error.sys_errno == EROFS);
 }

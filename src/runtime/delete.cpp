@@ -40,17 +40,25 @@ Result<void> end_process(const Container& container) {
     return {};
 }
 
-Result<void> remove_cgroup(const ContainerState& state) {
-    if (!state.cgroups.empty()) {
+/// Its creator was killed between making the cgroup and noting its process: that one ends by
+/// itself, as its creator has. One with processes that stay is somebody else's.
+Result<bool> becomes_empty(const kernel::Cgroup& cgroup) {
+    for (int attempt = 0; attempt < 200; ++attempt) {
+        if (TRY(cgroup.processes(true)).empty()) return true;
+        const timespec pause{.tv_sec = 0, .tv_nsec = 10'000'000};
+        ::nanosleep(&pause, nullptr);
+    }
+    return false;
+}
+
+Result<void> remove_cgroup(const ContainerState& state, kernel::Cgroup* open_cgroup) {
+    if (open_cgroup != nullptr) {
+        TRY(open_cgroup->destroy());
+    } else if (!state.cgroups.empty()) {
         auto cgroup = kernel::Cgroup::open(state.cgroups);
         if (!cgroup && cgroup.error().code != Errc::not_found)
             return fail(std::move(cgroup).error());
-        if (cgroup && state.cgroups_are_planned) {
-            // Its creator was killed before it knew whether the cgroup was its own: one with
-            // processes is somebody else's.
-            auto processes = cgroup->processes(true);
-            if (processes && !processes->empty()) return {};
-        }
+        if (cgroup && state.cgroups_are_planned && !TRY(becomes_empty(*cgroup))) return {};
         if (cgroup) TRY(cgroup->destroy());
     }
     if (!state.systemd_unit.empty()) TRY(stop_systemd_scope(state.systemd_unit, state.is_rootless));
@@ -60,9 +68,11 @@ Result<void> remove_cgroup(const ContainerState& state) {
 }  // namespace
 
 Result<void> destroy_container(Container& container, DestroyOptions options) {
-    Result<void> result = end_process(container);
+    Result<void> result;
+    if (!options.is_process_gone) result = end_process(container);
     pause_point("process_ended");
-    keep_first(result, with_context(remove_cgroup(container.state), "remove the cgroup"));
+    keep_first(result,
+               with_context(remove_cgroup(container.state, options.cgroup), "remove the cgroup"));
     pause_point("cgroup_removed");
     // As long as something is left, so is the folder: the next `delete` tries again.
     if (!result) return result;

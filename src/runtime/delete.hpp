@@ -8,6 +8,8 @@ namespace hull::runtime {
 
 struct DestroyOptions {
     bool run_poststop_hooks = true;
+    bool is_process_gone = false;      ///< it has been waited for
+    kernel::Cgroup* cgroup = nullptr;  ///< the container's, when it is open already
 };
 /// Ends what is left of the container's processes and removes its cgroup and its folder; then the
 /// poststop hooks run. Goes on after a failure and reports the first. The caller holds the lock.

@@ -127,13 +127,14 @@ class Exec {
         config_ = TRY(spec::parse_runtime_config(text, container_.config_path()));
         auto process = TRY(wanted_process(request_, config_));
         TRY(check_terminal(process));
+        container_plan_ =
+            TRY(plan_from_spec(config_, {.id = request_.id, .bundle = container_.state.bundle}));
         plan_ = TRY(plan_process(process));
-        if (config_.linux_.seccomp) {
-            auto filter = TRY(plan_seccomp(*config_.linux_.seccomp));
-            seccomp_ = TRY(with_context(
-                kernel::load_or_compile_seccomp(filter, seccomp_cache_directory(settings_)),
-                "linux.seccomp"));
-        }
+        if (container_plan_.seccomp)
+            seccomp_ =
+                TRY(with_context(kernel::load_or_compile_seccomp(
+                                     *container_plan_.seccomp, seccomp_cache_directory(settings_)),
+                                 "linux.seccomp"));
         return request_.detach ? run_detached() : run_attached();
     }
 
@@ -165,10 +166,13 @@ class Exec {
         jail::JoinRequest join;
         join.target_pidfd = pidfd_.get();
         join.target_pid = container_.state.process.pid;
-        for (const auto& entry : config_.linux_.namespaces)
-            if (auto kind = kernel::parse_namespace_kind(entry.type))
-                join.namespaces.push_back(*kind);
+        for (const auto& entry : container_plan_.namespaces)
+            join.namespaces.push_back(entry.kind);
         join.process = &plan_;
+        join.id_map = container_plan_.id_map;
+        join.personality = container_plan_.personality;
+        join.landlock = container_plan_.landlock;
+        join.new_session_keyring = !container_.state.keeps_keyring;
         std::optional<kernel::Cgroup> cgroup;
         if (!paths.empty()) {
             cgroup = TRY(with_context(kernel::Cgroup::open(paths, kernel::CgroupUse::join),
@@ -228,6 +232,7 @@ class Exec {
     Container container_;
     Fd pidfd_;
     spec::RuntimeConfig config_;
+    jail::Plan container_plan_;
     jail::ProcessPlan plan_;
     std::optional<kernel::SeccompProgram> seccomp_;
 };

@@ -157,7 +157,7 @@ Result<int> features_command(const Settings&, const ParsedArgs&) {
 }
 
 Result<int> spec_command(const Settings& settings, const ParsedArgs& args) {
-    spec::DefaultsRequest request{.rootless = args.has("rootless") || settings.is_rootless,
+    spec::DefaultsRequest request{.rootless = args.has("rootless") || settings.is_rootless(),
                                   .host_uid = ::geteuid(),
                                   .host_gid = ::getegid()};
     std::string path = join_path(args.get("bundle", "."), "config.json");

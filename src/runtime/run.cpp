@@ -48,11 +48,13 @@ Result<int> run_detached(const Settings& settings, const RunRequest& request) {
 }
 
 /// A `delete --force` of somebody else's may have ended it, and is then faster.
-Result<void> destroy_ended(Container& container) {
-    auto locked = container.lock();
+Result<void> destroy_ended(Created& created) {
+    auto locked = created.container.relock();
     if (!locked && locked.error().code == Errc::not_found) return {};
     if (!locked) return locked;
-    return destroy_container(container);
+    return destroy_container(
+        created.container,
+        {.is_process_gone = true, .cgroup = created.cgroup ? &*created.cgroup : nullptr});
 }
 
 Result<int> run_attached(const Settings& settings, RunRequest& request) {
@@ -74,7 +76,7 @@ Result<int> run_attached(const Settings& settings, RunRequest& request) {
         foreground.stay_with(created.process.pid, created.process.pidfd.get(), std::move(*notify));
     if (!ended) return destroy_after(std::move(ended).error(), created);
     pause_point("ended");
-    if (!request.keep) TRY(destroy_ended(created.container));
+    if (!request.keep) TRY(destroy_ended(created));
     return ended->shell_code();
 }
 

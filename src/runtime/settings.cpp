@@ -17,6 +17,12 @@ std::string default_root() {
     return "/tmp/hull-runtime-" + std::to_string(::geteuid());
 }
 
+bool Settings::is_rootless() const {
+    if (rootless) return *rootless;
+    static const bool found_out = is_ordinary_user();
+    return found_out;
+}
+
 bool is_ordinary_user() {
     if (::geteuid() != 0) return true;
     auto map = read_file("/proc/self/uid_map", 4096);

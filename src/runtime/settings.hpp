@@ -19,7 +19,10 @@ struct Settings {
     log::Format log_format = log::Format::text;
     log::Level log_level = log::Level::warning;
     CgroupManager cgroup_manager = CgroupManager::cgroupfs;
-    bool is_rootless = false;  ///< --rootless, or found out: not root of the machine
+    std::optional<bool> rootless;  ///< --rootless; not set: find out
+
+    /// What --rootless says, else whether the caller is not root of the machine.
+    bool is_rootless() const;
 };
 
 /// /run/hull-runtime, or an ordinary user's $XDG_RUNTIME_DIR/hull-runtime.

@@ -35,6 +35,17 @@ Result<void> wait_for_exec(int fifo, int pidfd) {
     }
 }
 
+/// What the process has written into the fifo instead of running its program. Our own writing end
+/// keeps the fifo's content alive.
+std::optional<Error> read_failure(const std::string& fifo_path) {
+    Fd fifo{::open(fifo_path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW)};
+    std::string text(8192, '\0');
+    ssize_t count = fifo ? ::read(fifo.get(), text.data(), text.size()) : -1;
+    if (count <= 0) return std::nullopt;
+    text.resize(static_cast<size_t>(count));
+    return decode_error(text);
+}
+
 }  // namespace
 
 Result<void> run_poststart_hooks(const Container& container) {
@@ -60,8 +71,10 @@ Result<void> start_container(const Settings& settings, const std::string& id) {
     TRY(with_context(write_all(fifo.get(), "0"), "start container " + id));
     pause_point("start_told");
     TRY(wait_for_exec(fifo.get(), process->get()));
+    auto failed = read_failure(container.fifo_path());
     if (::unlink(container.fifo_path().c_str()) < 0 && errno != ENOENT)
         return fail_errno(errno, "remove " + container.fifo_path());
+    if (failed) return fail(std::move(*failed).with_context("start container " + id));
     TRY(run_poststart_hooks(container));
     if (notify) TRY(notify->relay_until_ready(process->get(), container.state.process.pid));
     return {};

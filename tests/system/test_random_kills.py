@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.leftovers import take
+from harness.leftovers import Leftovers, take
 
 RUNS = int(os.environ.get("HULL_KILL_RUNS", "60"))
 
@@ -54,8 +54,8 @@ def test_nothing_is_left_after_random_kills(hull, busybox_image):
     random.seed(seed)
     print(f"seed {seed}, {RUNS} runs")
     hull("run", "--rm", busybox_image, "true")
-    before, files_before = take(), state_files(hull)
-    print("before:", before.numbers(), f"{len(files_before)} state files")
+    leftovers, files_before = Leftovers(), state_files(hull)
+    print("before:", leftovers.before.numbers(), f"{len(files_before)} state files")
     victims = {"nobody": 0, "command line": 0, "monitor": 0, "container": 0}
     for number in range(RUNS):
         words = random.choice((["true"], ["sh", "-c", "sleep 0.02; echo x"], ["sleep", "30"]))
@@ -77,16 +77,12 @@ def test_nothing_is_left_after_random_kills(hull, busybox_image):
         hull("rm", "-f", name, check=False)
     assert hull("ps", "-aq").out == ""
     deadline = time.monotonic() + 10
-    while True:
-        after, files_after = take(), state_files(hull)
-        new = [getattr(after, kind) - getattr(before, kind)
-               for kind in ("mounts", "cgroups", "namespaces", "processes", "temporary_files")]
-        if not any(new) and files_after <= files_before or time.monotonic() > deadline:
-            break
+    while (leftovers.new() or state_files(hull) - files_before) and time.monotonic() < deadline:
         time.sleep(0.1)
+    after, files_after = take(), state_files(hull)
     print("killed:", victims)
     print("after: ", after.numbers(), f"{len(files_after)} state files")
-    assert not any(new), new
+    leftovers.check(patience=0)
     assert files_after <= files_before, files_after - files_before
     assert hull("run", "--rm", busybox_image, "echo", "fine").out == "fine\n"
 

@@ -391,6 +391,79 @@ int fill(Arguments arguments) {
     return 0;
 }
 
+/// Exchanges two paths until it is killed: for races between a check and a use.
+int swap_paths(Arguments arguments) {
+    if (arguments.size() != 2) return 2;
+    for (;;)
+        if (renameat2(AT_FDCWD, arguments[0], AT_FDCWD, arguments[1], RENAME_EXCHANGE) != 0)
+            return 1;
+}
+
+/// CVE-2019-5736: keeps the executable of process PID, ends the process, and writes to it.
+int overwrite_program(Arguments arguments) {
+    if (arguments.size() != 1) return 2;
+    auto pid = static_cast<pid_t>(number(arguments[0]));
+    std::string path = std::string("/proc/") + arguments[0] + "/exe";
+    int program = open(path.c_str(), O_PATH | O_CLOEXEC);
+    std::printf("open %s\n", error_name(program < 0 ? errno : 0));
+    if (program < 0) return 0;
+    std::string again = "/proc/self/fd/" + std::to_string(program);
+    int writable = -1;
+    int error = 0;
+    kill(pid, SIGKILL);
+    // Busy until the process, and whoever else runs this program, is gone.
+    for (int tries = 0; tries < 2000 && writable < 0; ++tries) {
+        writable = open(again.c_str(), O_WRONLY | O_CLOEXEC);
+        error = errno;
+        if (writable < 0 && error != ETXTBSY) break;
+        usleep(1000);
+    }
+    std::printf("write %s\n", error_name(writable < 0 ? error : 0));
+    if (writable >= 0 && write(writable, "overwritten", 11) == 11) std::printf("overwritten\n");
+    return 0;
+}
+
+/// Looks at every process that appears, until stdin ends, for what a process that is on its way
+/// into the container must not show: its program, its root, its descriptors.
+int watch_processes(Arguments arguments) {
+    if (arguments.size() != 1) return 2;
+    std::string marker = arguments[0];  // a path that only the host has
+    std::printf("ready\n");
+    std::fflush(stdout);
+    long looked = 0;
+    for (;;) {
+        pollfd input{0, POLLIN, 0};
+        if (poll(&input, 1, 0) > 0) break;
+        DIR* proc = opendir("/proc");
+        if (proc == nullptr) return 1;
+        while (dirent* entry = readdir(proc)) {
+            int pid = std::atoi(entry->d_name);
+            if (pid <= 1 || pid == getpid()) continue;
+            ++looked;
+            std::string base = std::string("/proc/") + entry->d_name;
+            char target[4096];
+            ssize_t length = readlink((base + "/exe").c_str(), target, sizeof target - 1);
+            std::string program(target, length > 0 ? static_cast<size_t>(length) : 0);
+            if (program.find("hull-runtime") != std::string::npos)
+                std::printf("program %s\n", program.c_str());
+            if (access((base + "/root" + marker).c_str(), F_OK) == 0) std::printf("root\n");
+            std::string fds = base + "/fd";
+            DIR* descriptors = opendir(fds.c_str());
+            if (descriptors == nullptr) continue;
+            while (dirent* fd = readdir(descriptors)) {
+                if (access((fds + "/" + fd->d_name + marker).c_str(), F_OK) == 0 ||
+                    access((fds + "/" + fd->d_name + "/../../../../.." + marker).c_str(), F_OK) ==
+                        0)
+                    std::printf("descriptor %s\n", fd->d_name);
+            }
+            closedir(descriptors);
+        }
+        closedir(proc);
+    }
+    std::printf("looked %ld\n", looked);
+    return 0;
+}
+
 int end(Arguments arguments) {
     return arguments.empty() ? 0 : static_cast<int>(number(arguments[0]));
 }
@@ -419,6 +492,9 @@ constexpr Verb kVerbs[] = {
     {"key", "add|find NAME", "a key in the session keyring", key},
     {"orphans", "[COUNT]", "leaves children to PID 1", orphans},
     {"fill", "FILE LIMIT", "writes until full or LIMIT bytes", fill},
+    {"swap", "PATH PATH", "exchanges two paths until killed", swap_paths},
+    {"overwrite", "PID", "writes to the program of a process that it ends", overwrite_program},
+    {"watch", "MARKER", "looks into every process that appears", watch_processes},
     {"exit", "[CODE]", "exits", end},
     {"help", "", "this list", help},
 };

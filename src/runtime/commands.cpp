@@ -9,6 +9,7 @@
 #include "base/fd.hpp"
 #include "base/file.hpp"
 #include "base/text.hpp"
+#include "kernel/executable.hpp"
 #include "spec/runtime.hpp"
 
 namespace hull::runtime {
@@ -157,6 +158,20 @@ bool asks_for_help(std::span<const std::string> args) {
     return !args.empty() && (args[0] == "--help" || args[0] == "-h");
 }
 
+/// Commands of which a process becomes the container's.
+bool becomes_container(std::string_view command) {
+    return command == "create" || command == "run" || command == "exec";
+}
+
+/// Starts over from a file that no container can write to.
+void protect_own_program(std::span<const std::string> args) {
+    std::vector<std::string> words = {"hull-runtime"};
+    words.insert(words.end(), args.begin(), args.end());
+    if (auto done = kernel::continue_from_protected_file(words); !done)
+        log::warning("a container without user namespace could overwrite hull-runtime: " +
+                     done.error().to_string());
+}
+
 /// @param args  begins with the command's name
 int run_command(const Settings& settings, std::span<const std::string> args) {
     auto command = find_command(args[0]);
@@ -218,6 +233,7 @@ int run_command_line(std::span<const std::string> args) {
         settings.log_file.clear();
         return report(log_file.error(), settings, 1);
     }
+    if (becomes_container(words[0])) protect_own_program(args);
     return run_command(settings, words);
 }
 

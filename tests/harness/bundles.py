@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 from harness.programs import popen, run
@@ -118,11 +119,18 @@ class Runtime:
     def create(self, bundle, *options, name="c"):
         """`create` with stdio that does not hold this process's pipes open; answers the id."""
         id = self.new_id(name)
-        done = subprocess.run(list(map(str, self.arguments("create", "--bundle", bundle, *options, id))),
-                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-                              timeout=60)
-        assert done.returncode == 0, done.stderr
+        code, errors = self.try_create(id, bundle, *options)
+        assert code == 0, errors
         return id
+
+    def try_create(self, id, bundle, *options):
+        """`create` that may fail: exit code and stderr. The container has a file as its stderr: a pipe would end
+        only when the container does."""
+        with tempfile.TemporaryFile("w+") as errors:
+            done = subprocess.run(list(map(str, self.arguments("create", "--bundle", bundle, *options, id))),
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors, timeout=60)
+            errors.seek(0)
+            return done.returncode, errors.read()
 
     def state(self, id):
         return json.loads(self("state", id).out)

@@ -41,8 +41,8 @@ tl::unexpected<Error> write_failed(int code, const std::string& file, std::strin
         }
         case EINVAL:
         case ERANGE: {
-            Error error = errno_error(code, std::move(message),
-                                      "the kernel does not take this value here");
+            Error error =
+                errno_error(code, std::move(message), "the kernel does not take this value here");
             error.code = Errc::invalid;
             return fail(std::move(error));
         }

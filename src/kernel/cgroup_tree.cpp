@@ -19,10 +19,10 @@
 namespace hull::kernel {
 namespace {
 
-Result<void> inherit_from_parent(const std::string& path) {
+Result<void> inherit_from_parent(const std::string& path, CgroupApply apply) {
     auto parent = TRY(open_path(parent_path(path), O_PATH | O_DIRECTORY));
     auto child = TRY(open_path(path, O_PATH | O_DIRECTORY));
-    return with_context(inherit_cpuset(parent.get(), child.get()), "set up " + path);
+    return with_context(inherit_cpuset(parent.get(), child.get(), apply), "set up " + path);
 }
 
 tl::unexpected<Error> make_failed(int code, const std::string& path) {
@@ -42,7 +42,7 @@ Result<bool> make_cgroup_directory(const std::string& mount_point, const std::st
     for (int attempt = 0; attempt < 16; ++attempt) {
         if (mkdir(path.c_str(), 0755) == 0) {
             if (is_cpuset) {
-                if (auto inherited = inherit_from_parent(path); !inherited) {
+                if (auto inherited = inherit_from_parent(path, {.is_new = true}); !inherited) {
                     rmdir(path.c_str());
                     return fail(std::move(inherited).error());
                 }
@@ -51,7 +51,7 @@ Result<bool> make_cgroup_directory(const std::string& mount_point, const std::st
         }
         const int code = errno;
         if (code == EEXIST) {
-            if (is_cpuset && path.size() > mount_point.size()) TRY(inherit_from_parent(path));
+            if (is_cpuset && path.size() > mount_point.size()) TRY(inherit_from_parent(path, {}));
             return false;
         }
         if (code != ENOENT || path.size() <= mount_point.size()) return make_failed(code, path);

@@ -297,9 +297,11 @@ TEST_CASE("a new cpuset inherits what its parent has, level by level") {
     FakeCgroup child;
     child.add("cpuset.cpus", "\n");
     child.add("cpuset.mems", "1\n");
-    REQUIRE(inherit_cpuset(parent.fd(), child.fd()).has_value());
+    REQUIRE(inherit_cpuset(parent.fd(), child.fd(), {}).has_value());
     CHECK(child.get("cpuset.cpus").starts_with("0-3"));
     CHECK(child.get("cpuset.mems") == "1\n");
+    REQUIRE(inherit_cpuset(parent.fd(), child.fd(), {.is_new = true}).has_value());
+    CHECK(child.get("cpuset.mems").starts_with("0"));
 }
 
 TEST_CASE("controllers are handed down only where one is missing") {

@@ -1,0 +1,106 @@
+"""hull-runtime's systemd cgroup manager against a real systemd, on cgroup v2: in a guest (./dev test vm)."""
+
+import copy
+import re
+
+import pytest
+
+from harness.bundles import DEFAULT_CONFIG
+from harness.guest import Case, Guest
+
+
+def bundle(args, cgroups_path=None, annotations=None, **resources):
+    config = copy.deepcopy(DEFAULT_CONFIG)
+    config["process"]["args"] = ["sh", "-c", args]
+    config["linux"]["resources"].update(resources)
+    if cgroups_path:
+        config["linux"]["cgroupsPath"] = cgroups_path
+    if annotations:
+        config["annotations"] = annotations
+    return config
+
+
+START = """set -e; id=$(basename $PWD)
+hr() { hull-runtime --systemd-cgroup "$@"; }
+hr create --bundle . $id >/dev/null 2>/tmp/error </dev/null || { cat /tmp/error; exit 1; }
+pid=$(hr state $id | sed -n 's/.*"pid": *\\([0-9]*\\).*/\\1/p')
+path=$(cut -d: -f3 /proc/$pid/cgroup)
+group=/sys/fs/cgroup$path
+hr start $id
+show() { for name; do systemctl show -P $name ${path##*/}; done; }
+"""
+END = """
+hr delete --force $id
+test ! -d $group && test "$(systemctl show -P LoadState ${path##*/})" = not-found && echo gone
+"""
+
+CASES = [
+    (Case("a container runs in a scope of its own", START + """
+echo ${path%case*} ${path##*-case*.}
+show ActiveState Delegate Description | sed "s/case[0-9]*/ID/"
+""" + END, bundle("sleep 1000")), "/system.slice/hull- scope\nactive\nyes\nhull container ID\ngone\n"),
+    (Case("slice, prefix and name of the cgroups path", START + "echo $path" + END,
+          bundle("sleep 1000", "test-inner.slice:pre:named")),
+     "/test.slice/test-inner.slice/pre-named.scope\ngone\n"),
+    (Case("limits are properties of the unit and are in its cgroup", START + """
+show MemoryMax MemoryLow MemorySwapMax TasksMax CPUQuotaPerSecUSec CPUWeight AllowedCPUs
+cd $group; echo $(cat memory.max memory.low memory.swap.max pids.max cpu.max cpu.weight cpuset.cpus); cd /
+""" + END, bundle("sleep 1000", memory={"limit": 64 << 20, "reservation": 32 << 20, "swap": 96 << 20},
+                  pids={"limit": 40}, cpu={"quota": 50000, "period": 100000, "shares": 1024, "cpus": "0"})),
+     "67108864\n33554432\n33554432\n40\n500ms\n100\n0\n67108864 33554432 33554432 40 50000 100000 100 0\ngone\n"),
+    (Case("annotations are properties", START + "show TimeoutStopUSec CollectMode CPUAccounting" + END,
+          bundle("sleep 1000", annotations={"org.systemd.property.TimeoutStopUSec": "uint64 7000000",
+                                            "org.systemd.property.CollectMode": "'inactive-or-failed'"})),
+     "7s\ninactive-or-failed\nyes\ngone\n"),
+    (Case("update changes the unit and the cgroup", START + """
+echo '{"memory":{"limit":50331648},"pids":{"limit":21}}' | hr update -r - $id
+show MemoryMax TasksMax; cat $group/memory.max; systemctl daemon-reload; cat $group/memory.max $group/pids.max
+""" + END, bundle("sleep 1000", memory={"limit": 64 << 20})), "50331648\n21\n50331648\n50331648\n21\ngone\n"),
+    (Case("exec joins the scope", START + 'test "$(hr exec $id cat /proc/self/cgroup)" = 0::/ && '
+          'hr exec $id sh -c "exit 5" || echo exit $?' + END, bundle("sleep 1000")), "exit 5\ngone\n"),
+    (Case("a device that the rules do not allow stays refused after a daemon-reload", START + """
+hr exec $id mknod /tmp/loop c 10 237; hr exec $id payload open /tmp/loop /dev/null
+systemctl daemon-reload; hr exec $id payload open /tmp/loop /dev/null
+""" + END, bundle("sleep 1000")),
+     "/tmp/loop r=EPERM w=EPERM\n/dev/null r=ok w=ok\n" * 2 + "gone\n"),
+    (Case("run leaves no unit", """
+hull-runtime --systemd-cgroup run --bundle . once; echo exit $?
+systemctl list-units --all --plain --no-legend | grep hull-once || echo nothing left
+""", bundle("exit 3")), "exit 3\nnothing left\n"),
+    (Case("a first process that ends by itself leaves a container that can be deleted", START + """
+while hr state $id | grep -q '"running"'; do :; done; hr state $id | grep -o '"stopped"'
+""" + END, bundle("true")), '"stopped"\ngone\n'),
+    (Case("a property that systemd does not know is refused and nothing is left", """
+hull-runtime --systemd-cgroup run --bundle . refused; echo exit $?
+systemctl list-units --all --plain --no-legend | grep refused || hull-runtime list -q | grep refused || echo nothing left
+""", bundle("true", annotations={"org.systemd.property.NoSuchThing": "true"})),
+     re.compile(r"(?s)NoSuchThing.*exit 1\nnothing left\n")),
+    (Case("a path that is not slice:prefix:name is refused",
+          "hull-runtime --systemd-cgroup run --bundle . refused; echo exit $?", bundle("true", "/a/b")),
+     re.compile(r"(?s)slice:prefix:name.*exit 1\n")),
+    (Case("without a bus, systemd's own socket does", "systemctl stop dbus.socket dbus.service\n" + START +
+          "show ActiveState" + END, bundle("sleep 1000")), "active\ngone\n"),
+    (Case("the cgroupfs manager works beside systemd", """
+id=$(basename $PWD); hull-runtime run --bundle . $id; ls -d /sys/fs/cgroup/hull/$id 2>/dev/null || echo gone
+""", bundle("cat /sys/fs/cgroup/pids.max", pids={"limit": 12})), "12\ngone\n"),
+]
+
+
+@pytest.fixture(scope="module")
+def guest(binaries, payload, tmp_path_factory):
+    binaries.need("runtime")
+    for case, _ in CASES:
+        case.config["process"]["capabilities"] = {
+            name: ["CAP_KILL", "CAP_MKNOD"] for name in ("bounding", "effective", "permitted")}
+    return Guest(tmp_path_factory.mktemp("guest"), binaries, payload, [case for case, _ in CASES], systemd=True)
+
+
+@pytest.mark.needs("qemu-system-x86_64", "cpio", "debootstrap", "mkfs.ext4")
+@pytest.mark.parametrize("case, expected", CASES, ids=[case.name.replace(" ", "_") for case, _ in CASES])
+def test_with_systemd(guest, case, expected):
+    result = guest.results[case.name]
+    assert result.code == 0, result.out
+    if isinstance(expected, re.Pattern):
+        assert expected.search(result.out), result.out
+    else:
+        assert result.out == expected

@@ -147,6 +147,10 @@ class Engine {
     void sweep_run_root(const std::vector<std::string>& unsettled);
     Result<void> end_dead_container(const ContainerRecord& record);
     ContainerView look_at(ContainerRecord record);
+    /// A connection to the container's monitor, be the container only starting; nullopt: there is
+    /// no monitor.
+    Result<std::optional<MonitorConnection>> connect_living(const ContainerRecord& record);
+    Result<void> kill_and_wait(MonitorConnection& connection);
 
     Result<ContainerConfig> merge_image(const CreateRequest& request, const store::Image& image);
     Result<void> give_range(ContainerRecord& record, uint32_t highest_id,

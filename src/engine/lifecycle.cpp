@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <csignal>
 #include <functional>
+#include <thread>
 
 #include "base/log.hpp"
 #include "base/text.hpp"
@@ -158,84 +159,99 @@ Result<MonitorConnection> Engine::attach(const std::string& text, uint8_t wants)
     return MonitorConnection::connect(settings_.run_directory(found.record.id), wants);
 }
 
-Result<void> Engine::kill(const std::string& text, int signal) {
-    auto connection = attach(text, 0);
-    if (!connection) return fail(std::move(connection).error());
-    // The greeting shows that the monitor is in charge; one that is starting holds the signal back.
-    TRY(connection->receive());
-    TRY(connection->send(FrameType::signal, std::to_string(signal)));
-    if (signal != SIGKILL) return {};
-    TRY(wait_for_end(*connection, std::nullopt));
-    wait_for_monitor(*connection);
+Result<std::optional<MonitorConnection>> Engine::connect_living(const ContainerRecord& record) {
+    std::string directory = settings_.run_directory(record.id);
+    while (record.intent == Intent::started && is_monitor_alive(directory)) {
+        auto connection = MonitorConnection::connect(directory, 0);
+        if (connection) return std::optional<MonitorConnection>(std::move(*connection));
+        // It lives and does not listen yet, or any more.
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    return std::nullopt;
+}
+
+Result<void> Engine::kill_and_wait(MonitorConnection& connection) {
+    // The monitor of a container that only starts keeps the signal until it can be delivered. One
+    // that has ended meanwhile does not listen: its end is what we wait for.
+    (void)connection.send(FrameType::signal, std::to_string(SIGKILL));
+    TRY(wait_for_end(connection, std::nullopt));
+    wait_for_monitor(connection);
     return {};
 }
 
+Result<void> Engine::kill(const std::string& text, int signal) {
+    auto record = TRY(database_.find(text));
+    auto connection = TRY(connect_living(record));
+    if (!connection) return fail(not_running(record));
+    if (signal == SIGKILL) return kill_and_wait(*connection);
+    return connection->send(FrameType::signal, std::to_string(signal));
+}
+
 Result<void> Engine::stop(const std::string& text, std::optional<std::chrono::seconds> timeout) {
-    auto found = TRY(view(text));
-    if (found.state != "running") return {};
-    const auto& config = found.record.config;
+    auto record = TRY(database_.find(text));
+    auto connection = TRY(connect_living(record));
+    if (!connection) return settle(record.id);
     int signal = SIGTERM;
-    if (!config.stop_signal.empty())
-        signal = kernel::parse_signal(config.stop_signal).value_or(SIGTERM);
-    auto patience = timeout.value_or(std::chrono::seconds(config.stop_timeout));
-    auto connection = MonitorConnection::connect(settings_.run_directory(found.record.id), 0);
-    if (!connection) return settle(found.record.id);
-    TRY(connection->send(FrameType::signal, std::to_string(signal)));
-    auto ended = wait_for_end(
-        *connection,
-        patience.count() < 0 ? std::nullopt : std::optional<std::chrono::milliseconds>(patience));
-    if (!ended && ended.error().code == Errc::timeout) {
-        TRY(connection->send(FrameType::signal, std::to_string(SIGKILL)));
-        ended = wait_for_end(*connection, std::nullopt);
+    if (!record.config.stop_signal.empty())
+        signal = kernel::parse_signal(record.config.stop_signal).value_or(SIGTERM);
+    auto patience = timeout.value_or(std::chrono::seconds(record.config.stop_timeout));
+    (void)connection->send(FrameType::signal, std::to_string(signal));
+    auto limit =
+        patience.count() < 0 ? std::nullopt : std::optional<std::chrono::milliseconds>(patience);
+    auto ended = wait_for_end(*connection, limit);
+    if (ended) {
+        wait_for_monitor(*connection);
+    } else if (ended.error().code == Errc::timeout) {
+        TRY(kill_and_wait(*connection));
+    } else {
+        return fail(std::move(ended).error());
     }
-    if (!ended) return fail(std::move(ended).error());
-    wait_for_monitor(*connection);
-    return settle(found.record.id);
+    return settle(record.id);
 }
 
 Result<int> Engine::wait(const std::string& text) {
-    auto found = TRY(view(text));
-    if (found.state == "running") {
-        auto connection = MonitorConnection::connect(settings_.run_directory(found.record.id), 0);
-        if (connection) {
-            auto code = TRY(wait_for_end(*connection, std::nullopt));
-            wait_for_monitor(*connection);
-            if (code) return *code;
-        }
-        TRY(settle(found.record.id));
-        auto row = TRY(database_.get(found.record.id));
-        return row ? row->exit_code : 137;
+    auto record = TRY(database_.find(text));
+    auto connection = TRY(connect_living(record));
+    if (connection) {
+        auto code = TRY(wait_for_end(*connection, std::nullopt));
+        wait_for_monitor(*connection);
+        if (code) return *code;
     }
-    return found.exit_code;
+    TRY(settle(record.id));
+    auto row = TRY(database_.get(record.id));
+    return row ? row->exit_code : 128 + SIGKILL;
 }
 
 Result<void> Engine::remove(const std::string& text, RemoveOptions options) {
-    auto found = TRY(view(text));
-    if (found.state == "running") {
-        if (!options.force)
-            return fail(Errc::conflict,
-                        "you cannot remove a running container " + found.record.name,
-                        "hull stop it before, or remove it with -f");
-        auto killed = kill(found.record.id, SIGKILL);
-        if (!killed && killed.error().code != Errc::conflict &&
-            killed.error().code != Errc::not_found && killed.error().code != Errc::io)
-            return killed;
-        TRY(settle(found.record.id));
+    std::string id = TRY(database_.find(text)).id;
+    while (true) {
+        auto row = TRY(database_.get(id));
+        if (!row) return {};
+        auto connection = TRY(connect_living(*row));
+        if (connection) {
+            auto now = look_at(*row);
+            bool is_over = now.state == "exited" || now.state == "removing";
+            if (!options.force && !is_over)
+                return fail(Errc::conflict, "you cannot remove a running container " + row->name,
+                            "hull stop it before, or remove it with -f");
+            TRY(kill_and_wait(*connection));
+        }
+        LockFile held = TRY(lock_directory(id));
+        row = TRY(database_.get(id));
+        if (!row) return remove_tree(settings_.run_directory(id));
+        // Whoever held the lock before may have started it. (One that is over and whose monitor
+        // still lives waits for somebody else to do what is done here.)
+        bool is_alive =
+            row->intent == Intent::started && is_monitor_alive(settings_.run_directory(id));
+        auto state = look_at(*row).state;
+        if (is_alive && state != "exited" && state != "removing") continue;
+        LockedContainer container{std::move(*row), std::move(held), std::nullopt};
+        TRY(settle_locked(container));
+        if (!TRY(relock(container))) return {};
+        container.record.intent = Intent::removing;
+        TRY(database_.update(container.record));
+        return delete_everything(container, options.volumes);
     }
-    LockFile held = TRY(lock_directory(found.record.id));
-    auto row = TRY(database_.get(found.record.id));
-    if (!row) return remove_tree(settings_.run_directory(found.record.id));
-    LockedContainer container{std::move(*row), std::move(held), std::nullopt};
-    TRY(settle_locked(container));
-    if (!TRY(relock(container))) return {};
-    if (container.record.intent == Intent::started &&
-        is_monitor_alive(settings_.run_directory(container.record.id)) &&
-        look_at(container.record).state == "running")
-        return fail(Errc::conflict, "container " + container.record.name + " was started meanwhile",
-                    "try again");
-    container.record.intent = Intent::removing;
-    TRY(database_.update(container.record));
-    return delete_everything(container, options.volumes);
 }
 
 Result<void> Engine::rename(const std::string& text, const std::string& name) {

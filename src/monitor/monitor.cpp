@@ -21,6 +21,7 @@
 #include "kernel/process.hpp"
 #include "monitor/oom.hpp"
 #include "monitor/rootfs.hpp"
+#include "monitor/tied_process.hpp"
 
 namespace hull::monitor {
 namespace {
@@ -94,7 +95,7 @@ Result<void> Monitor::run_runtime(std::vector<std::string> args, bool with_stdio
     request.args[request.args.size() - 3] = join_path(settings_.directory, kRuntimeLog);
     request.args.insert(request.args.end(), args.begin(), args.end());
     if (with_stdio) request.fds = stdio_->runtime_fds();
-    helper_ = TRY(with_context(spawn(request), "start the runtime"));
+    helper_ = TRY(with_context(spawn_tied(request), "start the runtime"));
     return {};
 }
 

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 
 #include "base/json_io.hpp"
@@ -10,6 +11,13 @@ namespace {
 constexpr std::array<std::string_view, 5> kPhases = {"starting", "created", "running", "exited",
                                                      "failed"};
 
+/// encode_error() separates fields by NUL, which no JSON string of hull's may hold.
+std::string exchange_separators(std::string text, char from, char to) {
+    std::ranges::replace(text, from, to);
+    return text;
+}
+constexpr char kSeparator = '\x1f';
+
 }  // namespace
 
 std::string_view phase_name(Phase phase) {
@@ -17,11 +25,16 @@ std::string_view phase_name(Phase phase) {
 }
 
 Result<void> save_status(const std::string& directory, const Status& status) {
-    Json out = {{"phase", phase_name(status.phase)}, {"boot_id", status.boot_id},
-                {"monitor_pid", status.monitor_pid}, {"pid", status.pid},
-                {"pid_start", status.pid_start},     {"started_at", status.started_at},
-                {"finished_at", status.finished_at}, {"exit_code", status.exit_code},
-                {"oom_killed", status.oom_killed},   {"error", status.error}};
+    Json out = {{"phase", phase_name(status.phase)},
+                {"boot_id", status.boot_id},
+                {"monitor_pid", status.monitor_pid},
+                {"pid", status.pid},
+                {"pid_start", status.pid_start},
+                {"started_at", status.started_at},
+                {"finished_at", status.finished_at},
+                {"exit_code", status.exit_code},
+                {"oom_killed", status.oom_killed},
+                {"error", exchange_separators(status.error, '\0', kSeparator)}};
     return save_json(join_path(directory, kStatusFile), out, {.mode = 0600});
 }
 
@@ -48,6 +61,7 @@ Result<Status> load_status(const std::string& directory) {
     TRY(reader.read("exit_code", out.exit_code));
     TRY(reader.read("oom_killed", out.oom_killed));
     TRY(reader.read("error", out.error));
+    out.error = exchange_separators(std::move(out.error), kSeparator, '\0');
     return out;
 }
 

@@ -33,10 +33,11 @@ Result<void> join_for_children(const LaunchSetup& setup) {
     return {};
 }
 
-Result<void> make_time_namespace(const Plan& plan) {
+/// @param offsets  our /proc/self/timens_offsets, opened before our ids changed: from then on it
+///                 belongs to the host's root
+Result<void> make_time_namespace(const Plan& plan, int offsets) {
     TRY(kernel::unshare_namespaces(kTimeFlag));
-    const Fd file = TRY(open_path("/proc/self/timens_offsets", O_WRONLY));
-    return with_context(write_all(file.get(), kernel::format_time_offsets(plan.time_offsets)),
+    return with_context(write_all(offsets, kernel::format_time_offsets(plan.time_offsets)),
                         "linux.timeOffsets");
 }
 
@@ -49,6 +50,8 @@ Result<void> become_root() {
 
 Result<void> run_middle(LaunchSetup& setup, const ChildEnd& channel, uint64_t flags) {
     const Plan& plan = *setup.plan;
+    Fd offsets;
+    if ((flags & kTimeFlag) != 0) offsets = TRY(open_path("/proc/self/timens_offsets", O_WRONLY));
     if (plan.makes_new(NamespaceKind::user)) {
         TRY(channel.wait_for_maps());
         TRY(become_root());
@@ -56,7 +59,7 @@ Result<void> run_middle(LaunchSetup& setup, const ChildEnd& channel, uint64_t fl
     // A joined pid namespace has processes in it already, which must not look into the child.
     TRY(kernel::set_dumpable(false));
     TRY(join_for_children(setup));
-    if ((flags & kTimeFlag) != 0) TRY(make_time_namespace(plan));
+    if ((flags & kTimeFlag) != 0) TRY(make_time_namespace(plan, offsets.get()));
     auto child = TRY(kernel::clone_process({.namespaces = flags & ~kTimeFlag, .as_sibling = true}));
     if (child.is_child()) run_launch_child(setup, channel);
     return channel.send_child(child.pid);

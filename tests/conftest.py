@@ -63,7 +63,7 @@ def binaries():
 
 @pytest.fixture
 def scratch():
-    path = Path(tempfile.mkdtemp(prefix="ht-"))  # short: a unix socket's path has 107 characters
+    path = Path(tempfile.mkdtemp(prefix=f"ht{os.getpid()}-"))  # short: a unix socket's path has 107 characters
     path.chmod(0o755)
     yield path
     shutil.rmtree(path, ignore_errors=True)

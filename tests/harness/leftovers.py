@@ -77,7 +77,7 @@ def is_ours(kind, name):
     bears the mark of this run counts; namespaces bear none."""
     if not os.environ.get("HULL_SHARED_HOST"):
         return True
-    return kind != "namespaces" and any(mark in name for mark in ("/tmp/ht", f"hulltest-{os.getpid()}-"))
+    return kind != "namespaces" and any(mark in name for mark in (f"/tmp/ht{os.getpid()}-", f"hulltest-{os.getpid()}-"))
 
 
 class Leftovers:

@@ -73,12 +73,21 @@ class Comparer {
     Comparer(bool compare_content, ByteSink& tar) : compare_content_(compare_content), out_(tar) {}
 
     Result<DifferenceReport> run(const CompareRequest& request) {
+        TRY(compare_roots(request));
         TRY(compare(request.before, request.after, "", 0));
         TRY(out_.finish());
         return DifferenceReport{out_.entries(), out_.bytes()};
     }
 
   private:
+    Result<void> compare_roots(const CompareRequest& request) {
+        TreeEntry old = TRY(describe_entry(request.before, ".", "."));
+        TreeEntry entry = TRY(describe_entry(request.after, ".", "."));
+        if (!TRY(is_unchanged(request.before, request.after, ".", old, entry)))
+            TRY(out_.add(request.after, ".", std::move(entry)));
+        return {};
+    }
+
     Result<void> compare(int before, int after, const std::string& path, int depth) {
         TRY(check_depth(depth, path));
         std::vector<std::string> old_names = TRY(sorted_names(before));
@@ -130,7 +139,8 @@ class Comparer {
         bool has_time = a.mtime.tv_sec == b.mtime.tv_sec && a.mtime.tv_nsec == b.mtime.tv_nsec;
         if (a.mode != b.mode || a.uid != b.uid || a.gid != b.gid || a.size != b.size ||
             a.link != b.link || a.xattrs != b.xattrs || !has_time ||
-            a.device_major != b.device_major || a.device_minor != b.device_minor)
+            a.device_major != b.device_major || a.device_minor != b.device_minor ||
+            old.is_opaque != entry.is_opaque || old.is_whiteout != entry.is_whiteout)
             return false;
         if (a.type != TarType::file || !compare_content_) return true;
         return has_equal_content(before, after, name);

@@ -42,6 +42,7 @@ struct Unpacking {
     std::optional<store::StagedLayer> staged;  ///< not set: only the archive's digest is wanted
     std::unique_ptr<Pipeline> pipeline;
 
+    /// Does not unpack what is there already.
     static Result<Unpacking> start(const store::Store& store, const spec::Digest& diff_id,
                                    const UnpackOptions& options) {
         Unpacking unpacking;

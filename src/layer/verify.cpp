@@ -1,0 +1,119 @@
+#include "layer/verify.hpp"
+
+#include <fcntl.h>
+
+#include "base/file.hpp"
+#include "layer/compress.hpp"
+#include "layer/difference.hpp"
+#include "layer/hash.hpp"
+#include "layer/tar.hpp"
+
+namespace hull::layer {
+namespace {
+
+constexpr size_t kMostNames = 10;
+
+/// Hashes the decompressed stream on its way to the unpacker.
+class HashingSource final : public ByteSource {
+  public:
+    HashingSource(ByteSource& source, spec::DigestAlgorithm algorithm)
+        : source_(&source), hasher_(create_hasher(algorithm)) {}
+    Result<std::string_view> read() override {
+        std::string_view bytes = TRY(source_->read());
+        hasher_->update(bytes);
+        count_ += bytes.size();
+        return bytes;
+    }
+    spec::Digest finish() { return hasher_->finish(); }
+    uint64_t count() const { return count_; }
+
+  private:
+    ByteSource* source_;
+    std::unique_ptr<spec::Hasher> hasher_;
+    uint64_t count_ = 0;
+};
+
+struct FreshTree {
+    store::StagedLayer staged;
+    store::LayerRecord record;
+};
+
+Result<FreshTree> unpack_again(const store::Store& store, const LayerRequest& request) {
+    Fd blob = TRY(store.blobs().open(request.descriptor.digest));
+    store::StagedLayer staged = TRY(store.layers().create_staging());
+    FileSource file{blob.get()};
+    HashingSource compressed{file, request.descriptor.digest.algorithm()};
+    std::unique_ptr<Decompressor> plain = TRY(create_decompressor(compressed));
+    HashingSource tar{*plain, request.diff_id.algorithm()};
+    UnpackReport report = TRY(unpack_tar(tar, staged.tree(), request.unpack));
+    spec::Digest digest = compressed.finish();
+    spec::Digest diff_id = tar.finish();
+    if (digest != request.descriptor.digest || diff_id != request.diff_id) {
+        TRY(store.blobs().remove(request.descriptor.digest));
+        return fail(Errc::corrupt, "blob " + request.descriptor.digest.to_string() + " is damaged",
+                    "it is removed; pull the image again");
+    }
+    store::LayerRecord record;
+    record.diff_id = diff_id;
+    record.entries = report.entries;
+    record.bytes = report.bytes;
+    record.tar_bytes = tar.count();
+    record.highest_id = report.highest_id;
+    record.implied_directories = std::move(report.implied_directories);
+    record.userxattr = request.unpack.whiteouts == WhiteoutForm::overlay_user;
+    return FreshTree{std::move(staged), std::move(record)};
+}
+
+/// Names of the members of an archive that is given as text.
+Result<std::vector<std::string>> member_names(const std::string& tar) {
+    TextSource source{tar};
+    std::unique_ptr<TarReader> reader = create_tar_reader(source);
+    std::vector<std::string> names;
+    for (;;) {
+        const TarEntry* entry = TRY(reader->next());
+        if (entry == nullptr || names.size() == kMostNames) return names;
+        names.push_back(entry->name);
+    }
+}
+
+/// Keeps the beginning of an archive of differences: enough to name some.
+class BeginningSink final : public ByteSink {
+  public:
+    Result<void> write(std::string_view bytes) override {
+        constexpr size_t kLimit = 1U << 20U;
+        if (text.size() < kLimit) text.append(bytes.substr(0, kLimit - text.size()));
+        return {};
+    }
+    std::string text;
+};
+
+}  // namespace
+
+Result<VerifyReport> verify_layer(const store::Store& store, const store::Lease& lease,
+                                  const LayerRequest& request, bool repair) {
+    TRY(lease.add(request.descriptor.digest));
+    TRY(lease.add(request.diff_id));
+    FreshTree fresh = TRY(unpack_again(store, request));
+    VerifyReport report;
+    if (store.layers().has(request.diff_id)) {
+        Fd tree = TRY(open_path(store.layers().tree_path(request.diff_id),
+                                O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+        BeginningSink changes;
+        auto compared = TRY(write_changes(
+            {.before = tree.get(), .after = fresh.staged.tree(), .compare_content = true},
+            changes));
+        if (compared.entries == 0) return report;
+        // A cut-off beginning ends in an error after the names that are wanted.
+        if (auto names = member_names(changes.text)) report.differences = std::move(*names);
+        if (report.differences.empty()) report.differences.emplace_back("(many)");
+    } else {
+        report.differences.emplace_back("(the whole tree)");
+    }
+    if (!repair) return report;
+    TRY(store.layers().remove(request.diff_id));
+    TRY(store.layers().publish(std::move(fresh.staged), fresh.record));
+    report.was_repaired = true;
+    return report;
+}
+
+}  // namespace hull::layer

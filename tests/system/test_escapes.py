@@ -3,13 +3,16 @@ hostile configuration or a racing process. Each attempt must fail, and where tha
 that the trap itself works (a naive program walks into it)."""
 
 import hashlib
+import io
 import json
 import os
 import shutil
 import socket
 import stat
 import subprocess
+import tarfile
 import threading
+import time
 
 import pytest
 
@@ -83,7 +86,7 @@ def as_link(bundle):
 
 
 def as_interpreter(bundle):
-    (bundle.rootfs / "evil").write_text("#!/proc/self/exe\n")
+    (bundle.rootfs / "evil").write_text("#!/proc/self/exe --log=/b/config.json\n")
     (bundle.rootfs / "evil").chmod(0o755)
 
 
@@ -100,20 +103,38 @@ def test_a_program_that_is_a_link_to_the_runtime_cannot_overwrite_it(runtime, wa
         os.mkfifo(it.rootfs / "b/config.json")  # the runtime's own code waits here for ever
 
     id = waiting(prepare=prepare)
-    evil = runtime.popen("exec", id, "/evil", "--root", "/tmp", "run", "--bundle", "/b", "x")
-    inside = wait_for_process(runtime, id, b"--bundle")
-    if inside:
-        done = runtime("exec", id, "/payload", "overwrite", str(inside), check=False)
-        assert "overwritten" not in done.out, done
-        assert "write ok" not in done.out, done
-    evil.kill()
-    evil.communicate(timeout=60)
+    # Detached: while a runtime's process waits for the command the kernel itself refuses the write (ETXTBSY).
+    detached(runtime, "exec", "--detach", id, "/evil", "--root", "/tmp", "run", "--bundle", "/b", "x")
+    inside = wait_for_process(runtime, id, b"/evil")
+    assert inside, "the container's program did not start"
+    written = overwrite(runtime, id, inside)
+    assert "open ok" in written, written  # the attack got this far
+    assert "write EROFS" in written or "write EPERM" in written, written
     assert hashlib.sha256(own.read_bytes()).hexdigest() == before
 
 
+def detached(runtime, *args):
+    """A command whose process stays in the container with nothing of ours as stdio."""
+    subprocess.run(list(map(str, runtime.arguments(*args))), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL, check=True, timeout=60)
+
+
+def overwrite(runtime, id, inside):
+    """What the container's `payload overwrite` says about process `inside`."""
+    detached(runtime, "exec", "--detach", id, "/bin/sh", "-c",
+             f"/payload overwrite {inside} > /said.part; mv /said.part /said")
+    said = f"/proc/{container_pid(runtime, id)}/root/said"
+    for _ in range(600):
+        if os.path.exists(said):
+            with open(said) as file:
+                return file.read()
+        time.sleep(0.05)
+    raise AssertionError("`payload overwrite` did not end")
+
+
 def wait_for_process(runtime, id, word):
-    """The pid inside of the container's process with `word` in its command line; None when the runtime ended."""
-    for _ in range(400):
+    """The pid inside of the container's process with `word` in its command line."""
+    for _ in range(600):
         host = container_pid(runtime, id)
         for pid in run("ls", "/proc").out.split():
             try:
@@ -125,6 +146,7 @@ def wait_for_process(runtime, id, word):
             except OSError:
                 continue
             return int(status.partition("NSpid:")[2].splitlines()[0].split()[-1])
+        time.sleep(0.05)
     return None
 
 
@@ -137,12 +159,10 @@ def test_the_trap_itself_works(runtime, waiting, scratch, payload):
         config["mounts"].append({"destination": "/victim", "type": "bind", "source": str(victim), "options": ["bind"]})
 
     id = waiting(change)
-    victim_process = runtime.popen("exec", id, "/victim", "stubborn")
+    detached(runtime, "exec", "--detach", id, "/victim", "stubborn")
     inside = wait_for_process(runtime, id, b"/victim")
     assert inside
-    done = runtime("exec", id, "/payload", "overwrite", str(inside))
-    assert "overwritten" in done.out, done
-    victim_process.communicate(timeout=60)
+    assert "overwritten" in overwrite(runtime, id, inside)
     assert victim.read_bytes().startswith(b"overwritten")
 
 
@@ -573,3 +593,60 @@ def test_values_beyond_every_limit_are_an_error(runtime, bundle, field):
 
     done = runtime("run", "--bundle", bundle(["true"], change), runtime.new_id(), code=1)
     assert len(done.err.splitlines()) == 1, done.err[:2000]
+
+
+# --- layer extraction outside its root --------------------------------------------------------------
+
+
+def entry(name, **fields):
+    info = tarfile.TarInfo(name)
+    for key, value in fields.items():
+        setattr(info, key, value)
+    return info
+
+
+def link_to(target):
+    return {"type": tarfile.SYMTYPE, "linkname": target}
+
+
+def hostile_archives(outside):
+    """Name -> members (TarInfo, content). Each would write, link or delete outside of a trusting unpacker's root."""
+    ups = "/".join([".."] * 14)
+    there = f"{ups}{outside}"
+    file = b"written by the archive"
+    return {
+        "dots": [(entry(f"{there}/new"), file)],
+        "absolute name": [(entry(f"{outside}/new"), file)],
+        "file through an absolute link": [(entry("link", **link_to(str(outside))), None), (entry("link/new"), file)],
+        "file through a relative link": [(entry("a/link", **link_to(there)), None), (entry("a/link/new"), file)],
+        "file through two links": [(entry("one", **link_to("two")), None), (entry("two", **link_to(str(outside))), None),
+                                   (entry("one/new"), file)],
+        "folder over a link": [(entry("link", **link_to(str(outside))), None),
+                               (entry("link", type=tarfile.DIRTYPE, mode=0o777), None), (entry("link/new"), file)],
+        "file over a link": [(entry("link", **link_to(f"{outside}/secret")), None), (entry("link"), file)],
+        "hard link by dots": [(entry("hard", type=tarfile.LNKTYPE, linkname=f"{there}/secret"), None),
+                              (entry("hard"), file)],
+        "hard link to an absolute name": [(entry("hard", type=tarfile.LNKTYPE, linkname=f"{outside}/secret"), None),
+                                          (entry("hard", mode=0o777), file)],
+        "hard link through a link": [(entry("link", **link_to(str(outside))), None),
+                                     (entry("hard", type=tarfile.LNKTYPE, linkname="link/secret"), None)],
+        "whiteout through a link": [(entry("link", **link_to(str(outside))), None), (entry("link/.wh.secret"), b"")],
+        "whiteout of dots": [(entry("a/.wh..."), b""), (entry(".wh..."), b""), (entry(f"a/.wh.{ups}"), b"")],
+        "opaque folder through a link": [(entry("link", **link_to(str(outside))), None),
+                                         (entry("link/.wh..wh..opq"), b"")],
+        "mode of a link's target": [(entry("link", mode=0o777, **link_to(f"{outside}/secret")), None)],
+    }
+
+
+@pytest.mark.parametrize("name", hostile_archives("x"))
+def test_a_layer_writes_nothing_outside_of_its_root(hull, scratch, outside, name):
+    archive = scratch / "hostile.tar"
+    with tarfile.open(archive, "w", format=tarfile.PAX_FORMAT) as tar:
+        for info, content in hostile_archives(outside)[name]:
+            info.size = len(content or b"")
+            tar.addfile(info, io.BytesIO(content or b""))
+    mode = (outside / "secret").stat()
+    done = hull("import", archive, "hostile", check=False)
+    assert done.code in (0, 125), done
+    after = (outside / "secret").stat()
+    assert (after.st_mode, after.st_nlink, after.st_ino) == (mode.st_mode, mode.st_nlink, mode.st_ino)

@@ -231,7 +231,8 @@ Result<spec::RuntimeConfig> make_bundle_config(const BundleInputs& inputs) {
     out.linux_.gid_mappings = inputs.gid_mappings;
     set_sysctls(out.linux_, inputs);
     if (inputs.has_cgroups) {
-        out.linux_.cgroups_path = "/hull/" + inputs.id;
+        // Without a folder above, which would outlive the last container.
+        out.linux_.cgroups_path = "/hull-" + inputs.id;
         out.linux_.resources = make_resources(config);
     }
     if (!config.privileged) {

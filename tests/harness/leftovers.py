@@ -35,11 +35,19 @@ def processes():
     return found
 
 
+def is_zombie(pid):
+    """A dead process that its parent has not reaped yet. Orphans are PID 1's to reap, whenever it does."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return False
+
+
 def namespaces():
-    """"kind:inode" of every namespace that a process lives in."""
+    """"kind:inode" of every namespace that a living process is in."""
     found = set()
     for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
+        if not entry.name.isdigit() or is_zombie(entry.name):
             continue
         for kind in ("mnt", "pid", "net", "ipc", "uts", "user", "cgroup"):
             try:

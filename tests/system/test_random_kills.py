@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.leftovers import is_zombie
+
 from harness.leftovers import Leftovers, take
 
 RUNS = int(os.environ.get("HULL_KILL_RUNS", "60"))

@@ -4,10 +4,13 @@
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
+#include <string_view>
 #include <vector>
 
 #include "kernel/mount.hpp"
@@ -19,20 +22,17 @@ namespace {
 constexpr int kSeals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
 constexpr unsigned int kMemfdExecutable = 0x10;  // MFD_EXEC, 6.3
 
-Result<Fd> open_own_file(int flags) {
-    return open_path("/proc/self/exe", flags);
-}
+constexpr const char* kOwnFile = "/proc/self/exe";
 
 /// A mount of this file alone that nobody can attach, remount or write through.
 Result<Fd> mount_read_only() {
-    const Fd file = TRY(open_own_file(O_PATH));
-    Fd mount = TRY(clone_mount(file.get(), ""));
+    Fd mount = TRY(clone_mount(AT_FDCWD, kOwnFile));
     TRY(set_mount_attributes(mount.get(), {.set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID}));
     return mount;
 }
 
 Result<Fd> copy_to_memory() {
-    const Fd file = TRY(open_own_file(O_RDONLY));
+    const Fd file = TRY(open_path(kOwnFile, O_RDONLY));
     struct stat info{};
     if (::fstat(file.get(), &info) < 0) return fail_errno(errno, "look at our own program");
     constexpr unsigned int kFlags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
@@ -53,12 +53,17 @@ Result<Fd> copy_to_memory() {
 }  // namespace
 
 bool is_executable_protected() {
-    const auto file = open_own_file(O_RDONLY);
-    if (!file) return false;
-    const int seals = ::fcntl(file->get(), F_GET_SEALS);
-    if (seals >= 0 && (seals & F_SEAL_WRITE) != 0) return true;
-    const auto attributes = mount_attributes_of(file->get());
-    return attributes && (*attributes & MOUNT_ATTR_RDONLY) != 0;
+    struct statvfs info{};
+    // The flags of the mount that the magic link leads to.
+    if (::statvfs(kOwnFile, &info) == 0 && (info.f_flag & ST_RDONLY) != 0) return true;
+    std::array<char, 32> target{};
+    const ssize_t size = ::readlink(kOwnFile, target.data(), target.size());
+    if (size <= 0 ||
+        !std::string_view(target.data(), static_cast<size_t>(size)).starts_with("/memfd:"))
+        return false;
+    const auto file = open_path(kOwnFile, O_RDONLY);
+    const int seals = file ? ::fcntl(file->get(), F_GET_SEALS) : -1;
+    return seals >= 0 && (seals & F_SEAL_WRITE) != 0;
 }
 
 Result<void> continue_from_protected_file(std::span<const std::string> args) {

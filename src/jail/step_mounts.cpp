@@ -126,13 +126,20 @@ Result<Fd> create_filesystem(const Plan& plan, const MountPlan& mount, uint64_t 
 }
 
 /// proc and sysfs belong to namespaces. Where these belong to somebody else (the host's network in
-/// a user namespace of ours), the kernel lets us have what we see, and we make it read-only.
+/// a user namespace of ours), the kernel lets us have what we see, and we make it read-only. Never
+/// where the namespace is the container's own: what we see would show it the host's processes.
 Result<Fd> create_or_copy_kernel_filesystem(const Plan& plan, const MountPlan& mount) {
     auto made = create_filesystem(plan, mount, 0);
     if (made || made.error().sys_errno != EPERM || !plan.has_user_namespace()) return made;
-    const std::string path = mount.type == "proc" ? "/proc" : "/sys";
+    const bool is_proc = mount.type == "proc";
+    if (plan.makes_new(is_proc ? NamespaceKind::pid : NamespaceKind::network))
+        return fail(std::move(made).error().with_hint(
+            "the caller's own /proc and /sys must be mounted, with nothing hidden over them"));
+    const std::string path = is_proc ? "/proc" : "/sys";
     Fd copy = TRY(kernel::clone_mount(AT_FDCWD, path, {.recursive = true}));
-    TRY(kernel::set_mount_attributes(copy.get(), {.set = MOUNT_ATTR_RDONLY, .recursive = true}));
+    const uint64_t attributes = mount.attributes.set | mount.recursive_attributes.set;
+    TRY(kernel::set_mount_attributes(copy.get(),
+                                     {.set = attributes | MOUNT_ATTR_RDONLY, .recursive = true}));
     log::debug(path + " is a read-only copy of the host's: its namespace is not the container's");
     return copy;
 }

@@ -650,3 +650,37 @@ def test_a_layer_writes_nothing_outside_of_its_root(hull, scratch, outside, name
     assert done.code in (0, 125), done
     after = (outside / "secret").stat()
     assert (after.st_mode, after.st_nlink, after.st_ino) == (mode.st_mode, mode.st_nlink, mode.st_ino)
+
+
+# --- found by reading: a proc that may not be mounted is not replaced by the host's ----------------
+
+
+def test_without_the_right_to_mount_proc_the_hosts_is_not_shown(runtime, bundle):
+    """In a mount namespace where /proc is partly hidden (a container) the kernel refuses a new proc to a user
+    namespace. The container must not get ours, with our processes, instead."""
+    it = bundle(["ls", "/proc"]).with_user_namespace()
+    id = runtime.new_id()
+    done = run("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /proc/sys && exec "$@"', "sh",
+               *runtime.arguments("run", "--bundle", it, id), check=False)
+    assert done.code == 1 and "/proc" in done.err and len(done.err.splitlines()) == 1, done
+    assert not [word for word in done.out.split() if word.isdigit()], done
+
+
+@pytest.mark.parametrize("name", ["kernel.core_pattern", "kernel/core_pattern", "vm.overcommit_memory",
+                                  "kernel.domainname/../core_pattern", "../../etc/passwd", "net.ipv4.ip_forward",
+                                  "fs.mqueue.msg_max", "kernel.shmmax", "kernel.domainname"])
+def test_a_sysctl_of_the_host_is_refused(runtime, bundle, name):
+    """Without a namespace of its own for it, a sysctl is the host's."""
+    before = {path: open(f"/proc/sys/{path}").read() for path in
+              ("kernel/core_pattern", "vm/overcommit_memory", "net/ipv4/ip_forward", "kernel/shmmax",
+               "kernel/domainname", "fs/mqueue/msg_max")}
+
+    def change(config):
+        config["linux"]["namespaces"] = [{"type": "mount"}, {"type": "pid"}]
+        config["linux"]["sysctl"] = {name: "1"}
+        config["mounts"] = [mount for mount in config["mounts"] if mount["type"] not in ("sysfs", "mqueue")]
+        del config["hostname"]
+
+    done = runtime("run", "--bundle", bundle(["true"], change), runtime.new_id(), code=1)
+    assert "sysctl" in done.err, done
+    assert before == {path: open(f"/proc/sys/{path}").read() for path in before}

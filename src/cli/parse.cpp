@@ -298,8 +298,9 @@ constexpr std::array<Verb, 24> kVerbs = {{{"run", parse_run},
                                           {"system info", parse_format}}};
 
 /// Verbs that hull-image does.
-constexpr std::array<std::string_view, 9> kImageToolVerbs = {
-    "pull", "push", "load", "save", "import", "tag", "untag", "login", "logout"};
+constexpr std::array<std::string_view, 15> kImageToolVerbs = {
+    "pull",   "push",    "load", "save", "import",    "tag",      "untag",   "login",
+    "logout", "history", "copy", "sync", "list-tags", "manifest", "artifact"};
 constexpr std::array<std::string_view, 4> kGroups = {"container", "image", "volume", "system"};
 
 template <typename Range>
@@ -325,8 +326,9 @@ std::string canonical_verb(const std::string& group, const std::string& verb) {
 Result<Words> parse_verb(std::string& verb, const std::vector<std::string>& rest) {
     std::vector<std::string> args = rest;
     if (contains(kGroups, verb)) {
-        if (args.empty() || args[0] == "--help" || args[0] == "-h")
-            return PrintWords{overview_help()};
+        bool wants_help = args.empty() || args[0] == "--help" || args[0] == "-h";
+        if (wants_help && verb == "image") return ImageToolWords{{"--help"}};
+        if (wants_help) return PrintWords{overview_help()};
         verb = canonical_verb(verb, args[0]);
         args.erase(args.begin());
     }
@@ -344,7 +346,7 @@ Result<Words> parse_verb(std::string& verb, const std::vector<std::string>& rest
     for (auto known : kImageToolVerbs)
         names.emplace_back(known);
     auto closest = closest_match(verb, names);
-    return fail(Errc::invalid, "hull: " + quote(verb) + " is not a command",
+    return fail(Errc::invalid, quote(verb) + " is not a command",
                 closest ? "did you mean hull " + *closest + "?" : "see hull --help");
 }
 
@@ -359,8 +361,7 @@ Result<CommandLine> parse_command_line(const std::vector<std::string>& args) {
         std::string name = word.substr(0, equals);
         auto value = [&]() -> Result<std::string> {
             if (equals != std::string::npos) return word.substr(equals + 1);
-            if (i + 1 >= args.size())
-                return fail(Errc::invalid, "hull: " + name + " needs a value");
+            if (i + 1 >= args.size()) return fail(Errc::invalid, name + " needs a value");
             return args[++i];
         };
         if (name == "--root") {
@@ -376,7 +377,7 @@ Result<CommandLine> parse_command_line(const std::vector<std::string>& args) {
             out.words = PrintWords{"hull version " HULL_VERSION "\n"};
             return out;
         } else {
-            return fail(Errc::invalid, "hull: unknown option " + name,
+            return fail(Errc::invalid, "unknown option " + name,
                         "options of a command come after it; see hull --help");
         }
     }

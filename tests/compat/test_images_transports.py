@@ -131,14 +131,15 @@ def test_podman_loads_and_saves(image, podman, layout, scratch):
     archive = scratch / "image.tar"
     for form in ("docker-archive", "oci-archive"):
         image("save", "-o", archive, "--format", form, "handed/to:podman")
-        assert "handed/to:podman" in podman.podman("load", "-q", "-i", archive).out
-        digest = json.loads(podman.podman("image", "inspect", "docker.io/handed/to:podman").out)[0]["RootFS"]["Layers"]
-        assert len(digest) == 2
+        # In a docker archive podman takes a short name for one of localhost.
+        name = podman.podman("load", "-q", "-i", archive).out.removeprefix("Loaded image: ").strip()
+        assert name.endswith("/handed/to:podman")
+        assert len(json.loads(podman.podman("image", "inspect", name).out)[0]["RootFS"]["Layers"]) == 2
         back = scratch / "back.tar"
-        podman.podman("save", "-q", "-o", back, "--format", form, "docker.io/handed/to:podman")
-        assert "handed/to:podman" in image("load", "-i", back).out
+        podman.podman("save", "-q", "-o", back, "--format", form, name)
+        assert name in image("load", "-i", back).out
         back.unlink()
-        podman.podman("rmi", "docker.io/handed/to:podman")
+        podman.podman("rmi", name)
 
 
 @pytest.mark.needs("podman", "docker-registry", "umoci")
@@ -174,7 +175,7 @@ def test_docker_exchanges_images_by_daemon_archive_and_registry(image, docker, r
     docker.docker("tag", f"{server.host}/d:1", f"{server.host}/d:2")
     docker.docker("push", "-q", f"{server.host}/d:2")
     image("pull", f"{server.host}/d:2")
-    assert "no such image" in image.fails("copy", "docker-daemon:not/there:1", f"dir:{scratch}/none", env=env).lower()
+    assert "does not exist" in image.fails("copy", "docker-daemon:not/there:1", f"dir:{scratch}/none", env=env)
 
 
 @pytest.mark.needs("skopeo", "umoci", "docker-registry")
@@ -259,7 +260,7 @@ def test_a_list_of_images_is_mirrored(image, registry, layout, scratch):
     done = image("sync", f"docker://{first.host}/team/app", f"docker://{second.host}/all")
     assert "2 of 2" in done.out
     tags = json.loads(image("list-tags", f"docker://{second.host}/all/app").out)["Tags"]
-    assert tags == ["1", "2"]
+    assert sorted(tags) == ["1", "2"]
 
 
 @pytest.mark.needs("skopeo", "umoci", "docker-registry")

@@ -79,6 +79,8 @@ std::vector<Verb> pull_verbs();
 std::vector<Verb> load_verbs();
 std::vector<Verb> copy_verbs();
 std::vector<Verb> save_verbs();
+std::vector<Verb> store_verbs();
+std::vector<Verb> check_verbs();
 std::vector<Verb> login_verbs();
 std::vector<Verb> remote_verbs();
 std::vector<Verb> manifest_verbs();

@@ -166,11 +166,15 @@ Result<void> Workshop::start(const std::string& policy_file, const std::string& 
     return {};
 }
 
+void Workshop::use_registry() {
+    if (!uses_registry_) add_registry_paths(options_, confinement_);
+    uses_registry_ = confinement_.network = true;
+}
+
 Result<void> Workshop::prepare_registry(Place& place) {
     place.reference = TRY(access_->complete(place.location.name));
     TRY(access_->prepare(place.reference));
-    if (!uses_registry_) add_registry_paths(options_, confinement_);
-    uses_registry_ = confinement_.network = true;
+    use_registry();
     return {};
 }
 

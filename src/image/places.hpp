@@ -47,6 +47,10 @@ class Workshop {
     /// Another file or folder that may be read.
     void allow_reading(std::string path) { confinement_.read_paths.push_back(std::move(path)); }
     void allow_writing(std::string path) { confinement_.write_folders.push_back(std::move(path)); }
+    /// Registries other than those of prepared places will be asked.
+    void use_registry();
+    /// Layers will be unpacked or removed though no prepared target says so.
+    void use_unpacking() { confinement_.unpacks = true; }
     /// Opens the store and gives up all rights that what was prepared does not need.
     Result<void> confine();
 

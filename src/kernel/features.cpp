@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 
 #include "base/file.hpp"
@@ -159,12 +160,33 @@ void probe_mounts(Features& features) {
         features.open_tree_in_detached = can_mount_on_detached(mount->get());
 }
 
+/// EFAULT: the flag is known, and the null program is what is wrong; EINVAL: it is not.
+std::vector<std::string> find_seccomp_flags() {
+    struct Flag {
+        const char* name;
+        unsigned long bits;
+    };
+    constexpr unsigned long kNewListener = 1UL << 3U;  // WAIT_KILLABLE_RECV goes with it only
+    constexpr std::array kFlags = {Flag{"SECCOMP_FILTER_FLAG_TSYNC", 1UL << 0U},
+                                   Flag{"SECCOMP_FILTER_FLAG_LOG", 1UL << 1U},
+                                   Flag{"SECCOMP_FILTER_FLAG_SPEC_ALLOW", 1UL << 2U},
+                                   Flag{"SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
+                                        SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV | kNewListener}};
+    std::vector<std::string> known;
+    for (const Flag& flag : kFlags)
+        if (::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flag.bits, nullptr) < 0 &&
+            errno == EFAULT)
+            known.emplace_back(flag.name);
+    return known;
+}
+
 void probe_seccomp(Features& features) {
     // EFAULT: filters are there, and the null program is what is wrong.
     bool filters =
         ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, nullptr, 0, 0) < 0 && errno == EFAULT;
     features.seccomp = filters;
     features.seccomp_actions = words_of_file("/proc/sys/kernel/seccomp/actions_avail");
+    features.seccomp_flags = find_seccomp_flags();
     features.seccomp_notify =
         std::find(features.seccomp_actions.begin(), features.seccomp_actions.end(), "user_notif") !=
         features.seccomp_actions.end();

@@ -40,6 +40,7 @@ struct Features {
     bool selinux = false;
     bool seccomp = false;
     std::vector<std::string> seccomp_actions;  ///< /proc/sys/kernel/seccomp/actions_avail
+    std::vector<std::string> seccomp_flags;    ///< SECCOMP_FILTER_FLAG_*, each tried
     bool seccomp_notify = false;
     bool mount_api = false;                  ///< fsopen, move_mount (5.2)
     bool mount_setattr = false;              ///< 5.12

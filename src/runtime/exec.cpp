@@ -116,6 +116,20 @@ Result<kernel::CgroupPaths> wanted_cgroups(const Container& container, const Exe
     return joined;
 }
 
+/// A process that joins gets a Landlock domain beside the container's, not within it: with the same
+/// scopes it could not signal the container's processes or connect to their sockets. Where the
+/// container has a namespace of its own, the scope hides nothing more, and is left out.
+std::optional<jail::LandlockPlan> landlock_of_joining(const jail::Plan& container) {
+    auto plan = container.landlock;
+    if (!plan) return plan;
+    if (container.makes_new(jail::NamespaceKind::pid)) plan->scope_signals = false;
+    if (container.makes_new(jail::NamespaceKind::network)) plan->scope_abstract_sockets = false;
+    const bool restricts = plan->scope_signals || plan->scope_abstract_sockets ||
+                           plan->restrict_files || plan->restrict_tcp;
+    if (!restricts) plan.reset();
+    return plan;
+}
+
 class Exec {
   public:
     Exec(const Settings& settings, const ExecRequest& request, Container container)
@@ -171,7 +185,7 @@ class Exec {
         join.process = &plan_;
         join.id_map = container_plan_.id_map;
         join.personality = container_plan_.personality;
-        join.landlock = container_plan_.landlock;
+        join.landlock = landlock_of_joining(container_plan_);
         join.new_session_keyring = !container_.state.keeps_keyring;
         std::optional<kernel::Cgroup> cgroup;
         if (!paths.empty()) {

@@ -46,7 +46,7 @@ void write_seccomp(JsonWriter& out, const kernel::Features& features) {
         out.field("operators", spec::seccomp_profile_operators());
         out.field("archs", spec::seccomp_profile_architectures());
         out.field("knownFlags", spec::seccomp_profile_flags());
-        out.field("supportedFlags", spec::seccomp_profile_flags());
+        out.field("supportedFlags", features.seccomp_flags);
     }
     out.end_object();
 }
@@ -69,7 +69,7 @@ void write_linux(JsonWriter& out, const kernel::Features& features) {
     write_seccomp(out, features);
     write_enabled(out, "apparmor", features.apparmor);
     write_enabled(out, "selinux", features.selinux);
-    write_enabled(out, "intelRdt", false);
+    write_enabled(out, "intelRdt", false);  // refused, see plan_from_spec
     write_memory_policy(out);
     out.begin_object("mountExtensions");
     write_enabled(out, "idmap", features.idmapped_mounts);

@@ -26,7 +26,8 @@ std::vector<std::string> default_masked_paths() {
 }
 
 std::vector<std::string> default_readonly_paths() {
-    return {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"};
+    return {"/proc/bus",      "/proc/fs",  "/proc/irq",
+            "/proc/pressure", "/proc/sys", "/proc/sysrq-trigger"};
 }
 
 namespace {

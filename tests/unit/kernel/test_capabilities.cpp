@@ -171,5 +171,6 @@ TEST_CASE("the features of this kernel are found without leaving anything behind
     CHECK(features.openat2);
     CHECK(features.landlock_abi == landlock_abi());
     CHECK_FALSE(features.filesystems.empty());
+    if (features.seccomp) CHECK(features.seccomp_flags.size() >= 3);  // since 4.17
     if (kernel_version() >= KernelVersion{5, 7}) CHECK(features.clone_into_cgroup);
 }

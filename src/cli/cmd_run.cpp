@@ -70,18 +70,19 @@ std::optional<spec::ConsoleSize> console_size(bool terminal) {
     return spec::ConsoleSize{size->rows, size->columns};
 }
 
-/// After the container has ended: the work that its monitor leaves to us.
-void finish_as_owner(Engine& engine, engine::MonitorConnection& connection, const std::string& id) {
-    if (auto done = engine.finish_by_id(id); !done) print_error(done.error());
-    (void)connection.send(FrameType::finished);
-}
-
 /// Until the monitor has done the on-exit work.
 void wait_for_monitor(engine::MonitorConnection& connection) {
     while (true) {
         auto frame = connection.receive();
         if (!frame || !*frame) return;
     }
+}
+
+/// After the container has ended: the work that its monitor leaves to us.
+void finish_as_owner(Engine& engine, engine::MonitorConnection& connection, const std::string& id) {
+    if (auto done = engine.finish_by_id(id); !done) print_error(done.error());
+    (void)connection.send(FrameType::finished);
+    wait_for_monitor(connection);
 }
 
 struct Foreground {

@@ -131,7 +131,9 @@ Result<Database> Database::open(const std::string& path) {
         SQLite::Database& db = handle->db;
         // The last process to close would otherwise copy the whole log back, with fsync, each time.
         ::sqlite3_db_config(db.getHandle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
-        db.exec("PRAGMA synchronous=NORMAL");
+        // Without a daemon every command is the first to open the file, and the first one reads the
+        // whole log: it has to stay short, and is copied back (with fsync) only so often.
+        db.exec("PRAGMA wal_autocheckpoint=64; PRAGMA synchronous=NORMAL");
         auto version = [&] { return db.execAndGet("PRAGMA user_version").getInt(); };
         int found = version();
         if (found == 0) {

@@ -145,6 +145,7 @@ class Engine {
     Result<void> settle_locked(LockedContainer& container);
     Result<bool> relock(LockedContainer& container);
     void sweep_run_root(const std::vector<std::string>& unsettled);
+    void sweep_runtime_root();
     Result<void> end_dead_container(const ContainerRecord& record);
     ContainerView look_at(ContainerRecord record);
     /// A connection to the container's monitor, be the container only starting; nullopt: there is

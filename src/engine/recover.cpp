@@ -45,7 +45,23 @@ Result<void> Engine::settle_all() {
             log::warning("container " + id.substr(0, 12) + ": " + settled.error().to_string());
     }
     sweep_run_root(unsettled);
+    sweep_runtime_root();
     return {};
+}
+
+/// Runtime state of containers that are no more: whoever removed them died before the runtime did.
+void Engine::sweep_runtime_root() {
+    auto names = list_directory(settings_.runtime_root());
+    if (!names) return;
+    for (const auto& id : *names) {
+        if (!is_container_id(id) || path_exists(settings_.run_directory(id))) continue;
+        auto row = database_.get(id);
+        if (!row || *row) continue;
+        ContainerRecord gone;
+        gone.id = id;
+        if (auto ended = end_dead_container(gone); !ended)
+            log::warning("container " + id.substr(0, 12) + ": " + ended.error().to_string());
+    }
 }
 
 /// Run directories that no record speaks of: their makers died before or after the record existed.

@@ -146,8 +146,7 @@ void Monitor::fail_container(Error error) {
     // A runtime that failed cleans up by itself; this is for one that was killed on the way.
     bool has_runtime_state = (helper_ != 0 || status_.pid != 0) && settings_.exec_container.empty();
     helper_ = 0;
-    if (!has_runtime_state || !run_runtime({"delete", "--force", settings_.id}, false))
-        on_deleted();
+    if (!has_runtime_state || !delete_container()) on_deleted();
 }
 
 void Monitor::save() {
@@ -233,22 +232,39 @@ void Monitor::on_container_ended(int wait_status) {
     status_.exit_code = shell_code(wait_status);
     status_.finished_at = now();
     if (!memory_events_.empty()) status_.oom_killed = count_oom_kills(memory_events_) > 0;
+    // Clients hear of it at once: an owner does its work while the runtime does its own. That all
+    // is over they know when this process closes the connection.
+    save();
+    broadcast(FrameType::exited, std::to_string(status_.exit_code));
     stage_ = Stage::deleting;
-    if (!settings_.exec_container.empty() ||
-        !run_runtime({"delete", "--force", settings_.id}, false))
-        on_deleted();
+    if (!settings_.exec_container.empty() || !delete_container()) on_deleted();
+}
+
+/// Not tied to this process: what it has begun it shall finish.
+bool Monitor::delete_container() {
+    SpawnRequest request;
+    request.program = settings_.runtime.front();
+    request.args.assign(settings_.runtime.begin() + 1, settings_.runtime.end());
+    request.args.insert(request.args.end(), {"delete", "--force", settings_.id});
+    auto started = spawn(request);
+    if (!started) {
+        log::error("remove the container: " + started.error().to_string());
+        return false;
+    }
+    helper_ = *started;
+    return true;
 }
 
 void Monitor::on_deleted() {
-    save();
-    if (failure_)
+    if (failure_) {
+        save();
         broadcast(FrameType::failed, status_.error);
-    else
-        broadcast(FrameType::exited, std::to_string(status_.exit_code));
+    }
     finish_or_hand_over();
 }
 
 void Monitor::finish_or_hand_over() {
+    if (owner_is_done_) return flush_or_end();
     if (has_owner()) {
         stage_ = Stage::owner;
         return;

@@ -52,6 +52,7 @@ class Monitor {
     void on_runtime_ended(int wait_status);
     void on_started();
     void on_container_ended(int wait_status);
+    bool delete_container();
     void on_deleted();
     void finish_or_hand_over();
     void run_on_exit();
@@ -81,6 +82,7 @@ class Monitor {
     Status status_;
     Stage stage_ = Stage::runtime;
     bool starting_held_ = false;  ///< `runtime start` is at work
+    bool owner_is_done_ = false;  ///< with the on-exit work
     std::optional<Error> failure_;
     pid_t helper_ = 0;                ///< the runtime's or on-exit command's process
     std::map<pid_t, int> reaped_;     ///< ended before we knew the container's pid

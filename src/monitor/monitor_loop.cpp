@@ -91,6 +91,7 @@ void Monitor::handle_frame(Client& client, const Frame& frame) {
                 fail_container(std::move(started).error());
             return;
         case FrameType::finished:
+            owner_is_done_ = owner_is_done_ || stage_ >= Stage::deleting;
             if (stage_ == Stage::owner) flush_or_end();
             return;
         default:
@@ -102,11 +103,11 @@ void Monitor::handle_frame(Client& client, const Frame& frame) {
 void Monitor::greet(Client& client) {
     if (status_.phase == Phase::created)
         client.send(FrameType::created, std::to_string(status_.pid));
-    else if (stage_ == Stage::running || stage_ == Stage::deleting)
+    else if (stage_ == Stage::running)
         client.send(FrameType::started, std::to_string(status_.pid));
     else if (failure_)
         client.send(FrameType::failed, status_.error);
-    else if (stage_ > Stage::deleting)
+    else if (status_.phase == Phase::exited)
         client.send(FrameType::exited, std::to_string(status_.exit_code));
 }
 

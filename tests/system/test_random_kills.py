@@ -9,9 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.leftovers import is_zombie
-
-from harness.leftovers import Leftovers, take
+from harness.leftovers import Leftovers, is_zombie, take
 
 RUNS = int(os.environ.get("HULL_KILL_RUNS", "60"))
 

@@ -65,8 +65,9 @@ std::vector<spec::Mount> standard_mounts(const BundleInputs& inputs) {
     if (!config.privileged) cgroup.emplace_back("ro");
     std::vector<spec::Mount> mounts;
     mounts.push_back(make_mount("proc", "/proc", {"nosuid", "noexec", "nodev"}));
-    mounts.push_back(
-        make_mount("tmpfs", "/dev", {"nosuid", "strictatime", "mode=755", "size=65536k"}));
+    std::vector<std::string> dev{"nosuid", "strictatime", "mode=755", "size=65536k"};
+    if (config.read_only) dev.emplace_back("ro");  // nothing but what was asked for is writable
+    mounts.push_back(make_mount("tmpfs", "/dev", std::move(dev)));
     mounts.push_back(make_mount("devpts", "/dev/pts", std::move(pts)));
     mounts.push_back(make_sys_mount(config));
     mounts.push_back(make_mount("cgroup", "/sys/fs/cgroup", std::move(cgroup)));

@@ -163,7 +163,7 @@ Result<void> run_program(ProgramSetup& setup, int start_fifo,
         TRY(confine_for_good(setup));
         TRY(install_with_listener(setup));
     }
-    TRY(setup.channel->send_ready());
+    if (!setup.start_at_once) TRY(setup.channel->send_ready());
     TRY(wait_for_start(setup, start_fifo));
     setup.is_started = start_fifo >= 0;
     if (before_exec) TRY(before_exec());

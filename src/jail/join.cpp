@@ -115,6 +115,7 @@ Result<void> run_in_container(const JoinRequest& request, ProgramSetup& setup, u
                        .new_session_keyring = request.new_session_keyring,
                        .console_socket = request.console_socket,
                        .preserve_fds = request.preserve_fds,
+                       .start_at_once = request.start_at_once,
                        .channel = &channel};
     const auto run = [&]() -> Result<void> {
         TRY(leave_host(request));
@@ -208,18 +209,33 @@ void give_stdio_to(const JoinRequest& request) {
     if (uid && gid) give_pipes_to(*uid, *gid);
 }
 
+/// Until the child is ready, or, when it starts at once, until it runs its program.
+Result<void> wait_until_ready(const ParentEnd& channel, bool start_at_once) {
+    if (!start_at_once) {
+        TRY(channel.wait_for(Message::ready));
+        return {};
+    }
+    // A child that has failed already does not read it: its error is what counts.
+    (void)channel.send(Message::start);
+    const auto received = TRY(channel.receive());
+    if (!received.is_end)
+        return fail(Errc::internal, "handshake: unexpected message from the child");
+    return {};
+}
+
 }  // namespace
 
 Result<Launched> join(const JoinRequest& request) {
     give_stdio_to(request);
     auto channel = TRY(create_channel());
     auto child = TRY(clone_joined(request, channel));
-    auto ready = channel.parent.wait_for(Message::ready);
+    auto ready = wait_until_ready(channel.parent, request.start_at_once);
     if (!ready) {
         (void)kernel::send_signal(child.pidfd.get(), SIGKILL);
         (void)kernel::wait_for_pidfd(child.pidfd.get());
         return fail(std::move(ready).error());
     }
+    if (request.start_at_once) channel.parent.close();
     return Launched(child.pid, std::move(child.pidfd), std::move(channel.parent).take());
 }
 

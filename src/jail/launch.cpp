@@ -71,16 +71,23 @@ class Handshake {
                 TRY(step.in_parent(setup_));
         if (setup_.waits_for_go) TRY(send_go());
         if (!request.on_child_first && request.on_child) TRY(request.on_child(child.pid()));
+        if (!request.run_hooks) start_at_once();
         TRY(answer(child));
         if (request.start_fifo >= 0) TRY(channel_.send(Message::created));
         return {};
     }
 
   private:
+    void start_at_once() {
+        // A child that has failed already does not read it: its error is what counts.
+        if (setup_.program.start_at_once) (void)channel_.send(Message::start);
+    }
+
     /// Does what the child asks for until it is ready.
     Result<void> answer(const Child& child) {
         while (true) {
             const auto received = TRY(channel_.receive());
+            if (received.is_end && setup_.program.start_at_once) return {};
             if (received.is_end)
                 return fail(Errc::internal, "the container's process ended while it was set up",
                             "it was killed from outside, or for lack of memory");
@@ -106,7 +113,9 @@ class Handshake {
     Result<void> run_hooks(const Child& child) {
         TRY(setup_.request->run_hooks(HookStage::prestart, child.pid()));
         TRY(setup_.request->run_hooks(HookStage::create_runtime, child.pid()));
-        return channel_.send(Message::hooks_done);
+        TRY(channel_.send(Message::hooks_done));
+        start_at_once();
+        return {};
     }
 
     Result<void> forward(const Child& child) {
@@ -124,6 +133,8 @@ class Handshake {
 
 Result<LaunchSetup> create_setup(const LaunchRequest& request) {
     const Plan& plan = *request.plan;
+    if (request.start_at_once && request.start_fifo >= 0)
+        return fail(Errc::internal, "a process either waits in a fifo or starts at once");
     LaunchSetup setup{.request = &request, .plan = &plan};
     setup.program = {.process = &plan.process,
                      .container_id = plan.id,
@@ -133,6 +144,7 @@ Result<LaunchSetup> create_setup(const LaunchRequest& request) {
                      .new_session_keyring = plan.new_session_keyring,
                      .console_socket = request.console_socket,
                      .preserve_fds = request.preserve_fds,
+                     .start_at_once = request.start_at_once,
                      .in_user_namespace = plan.has_user_namespace()};
     if (plan.seccomp && plan.seccomp->uses_notify() && request.seccomp != nullptr)
         setup.program.seccomp_listener = TRY(create_listener_cell());
@@ -167,10 +179,12 @@ Result<Launched> launch(const LaunchRequest& request) {
     channel.child.close();
     TRY(Handshake(setup, channel.parent).run(child));
     const pid_t pid = child.pid();
+    if (request.start_at_once) channel.parent.close();
     return Launched(pid, child.release(), std::move(channel.parent).take());
 }
 
 Result<void> Launched::start() {
+    if (!channel) return {};
     ParentEnd end(std::move(channel));
     TRY(end.send(Message::start));
     const auto received = end.receive();

@@ -44,6 +44,10 @@ struct LaunchRequest {
     /// The container's fifo, open O_RDWR: the child waits in it for one byte, which `start` writes.
     /// -1: the child waits for Launched::start() of this process.
     int start_fifo = -1;
+    /// Nothing has to be done between "created" and "started" (no pid file, no fifo): the child
+    /// goes on to its program by itself once on_child has returned, which saves two changes of
+    /// process. Launched::start() has then nothing to do.
+    bool start_at_once = false;
     /// Runs prestart and createRuntime hooks while the child waits; empty: none to run.
     std::function<Result<void>(HookStage, pid_t)> run_hooks;
     /// State JSON that in-container hooks get on stdin: status ("creating", "created"), pid.
@@ -65,7 +69,8 @@ class Launched {
 
     pid_t pid;  ///< in the caller's pid namespace; a child of the caller's, to be waited for
     Fd pidfd;
-    Fd channel;  ///< to the child; closing it before start() ends the child (without start_fifo)
+    Fd channel;  ///< to the child; closing it before start() ends the child (without start_fifo).
+                 ///< Not open: the program runs already
 
     /// Lets the child go on (only without start_fifo) and waits until it runs the program.
     /// @errors what startContainer hooks or execve(2) reported; the child is gone then.
@@ -91,6 +96,7 @@ struct JoinRequest {
     const kernel::SeccompProgram* seccomp = nullptr;
     int console_socket = -1;
     int preserve_fds = 0;
+    bool start_at_once = false;  ///< as in LaunchRequest
     std::optional<unsigned long> personality;
     std::optional<LandlockPlan> landlock;
     /// The process gets the session keyring named after `container_id`, which is the container's

@@ -57,7 +57,12 @@ Result<void> ParentEnd::send(Message message, std::span<const int> fds) const {
 
 Result<ParentEnd::Received> ParentEnd::receive() const {
     while (true) {
-        const auto received = TRY(receive_with_fds(socket_.get(), kLongestMessage));
+        auto next = receive_with_fds(socket_.get(), kLongestMessage);
+        // unix(7): the child ended without having read all that we sent. What it said is still
+        // there.
+        if (!next && next.error().sys_errno == ECONNRESET)
+            next = receive_with_fds(socket_.get(), kLongestMessage);
+        const auto received = TRY(std::move(next));
         if (received.bytes.empty()) return Received{.is_end = true};
         const auto message = static_cast<Message>(received.bytes.front());
         const auto text = std::string_view(received.bytes).substr(1);

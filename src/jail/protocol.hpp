@@ -32,6 +32,10 @@
 //  `start` (or a byte in the fifo)        ->   startContainer hooks, last confinement, exec
 //  end of file                            <-   exec has closed the socket: the program runs
 //
+//  With start_at_once the parent sends `start` as soon as on_child has returned and its hooks have
+//  run, and the child does not say `ready`: it finds `start` waiting for it, and the parent waits
+//  for the end of file only.
+//
 // A joined pid or user namespace, and a time namespace with offsets, apply to children only. Then
 // there is one more process, which ends before the child does anything:
 //

@@ -130,6 +130,7 @@ class Creation {
         launch.seccomp = seccomp ? &*seccomp : nullptr;
         launch.start_fifo = fifo.get();
         launch.console_socket = console ? console.get() : request_.console_fd;
+        launch.start_at_once = can_start_at_once();
         jail::Launched process = TRY(jail::launch(launch));
         keeper_.reset();
         pause_point("launched");
@@ -140,6 +141,12 @@ class Creation {
             return fail(std::move(announced).error());
         }
         return process;
+    }
+
+    /// Nobody waits for the word between "created" and "started".
+    bool can_start_at_once() const {
+        return !request_.waits_in_fifo && request_.pid_file.empty() &&
+               request_.pidfd_socket.empty() && !request_.has_notify_socket;
     }
 
     /// What `delete` must know if this command is killed.

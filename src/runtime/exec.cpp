@@ -198,6 +198,7 @@ class Exec {
         join.console_socket = console_socket;
         join.preserve_fds = request_.preserve_fds + request_.listen_fds;
         join.container_id = request_.id;
+        join.start_at_once = request_.pid_file.empty() && request_.pidfd_socket.empty();
         return jail::join(join);
     }
 

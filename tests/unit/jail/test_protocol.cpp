@@ -49,6 +49,17 @@ TEST_CASE("waiting for one message refuses another") {
     CHECK(pid.error().code == Errc::internal);
 }
 
+TEST_CASE("an error arrives although the child never read what was sent to it") {
+    auto channel = create_channel();
+    REQUIRE(channel);
+    REQUIRE(channel->parent.send(Message::start));
+    channel->child.send_error(make_error(Errc::not_found, "exec: \"x\": not there"));
+    channel->child.close();
+    const auto received = channel->parent.receive();
+    REQUIRE_FALSE(received);
+    CHECK(received.error().code == Errc::not_found);
+}
+
 TEST_CASE("the middle process tells the child's pid") {
     auto channel = create_channel();
     REQUIRE(channel);

@@ -13,6 +13,7 @@ namespace hull::runtime {
 namespace {
 
 constexpr std::string_view kSystemdProperty = "org.systemd.property.";
+constexpr const char* kSystemdSubgroup = "run.oci.systemd.subgroup";
 
 /// The host's id of the container's root, when a user namespace shifts it.
 std::optional<std::pair<uid_t, gid_t>> shifted_root(const spec::Linux& section) {
@@ -80,6 +81,7 @@ namespace {
 /// The scope's cgroup, with a process of ours in it so that it stays.
 Result<ScopeKeeper> create_scope(const Settings& settings, const spec::RuntimeConfig& config,
                                  ContainerState& state) {
+    if (settings.is_rootless()) TRY(enter_user_scope());
     auto keeper = TRY(ScopeKeeper::create());
     SystemdScopeRequest scope;
     scope.name = TRY(
@@ -92,6 +94,9 @@ Result<ScopeKeeper> create_scope(const Settings& settings, const spec::RuntimeCo
             scope.properties.emplace_back(name.substr(kSystemdProperty.size()), value);
     scope.is_user_bus = settings.is_rootless();
     state.cgroup_path = TRY(start_systemd_scope(scope));
+    for (const auto& [name, value] : config.annotations)
+        if (name == kSystemdSubgroup && !value.empty())
+            state.cgroup_path = TRY(make_scope_subgroup(state.cgroup_path, value, keeper));
     return keeper;
 }
 

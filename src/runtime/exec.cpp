@@ -11,6 +11,7 @@
 #include "runtime/foreground.hpp"
 #include "runtime/pause_point.hpp"
 #include "runtime/plan_from_spec.hpp"
+#include "runtime/systemd_scope.hpp"
 #include "spec/runtime_check.hpp"
 #include "spec/runtime_json.hpp"
 
@@ -166,6 +167,8 @@ class Exec {
     }
 
     Result<jail::Launched> launch(int console_socket) {
+        if (container_.state.is_rootless && !container_.state.systemd_unit.empty())
+            TRY(enter_user_scope());
         auto process = launch_in(TRY(wanted_cgroups(container_, request_)), console_socket);
         bool may_try_other =
             !process && process.error().sys_errno == EBUSY && request_.cgroups.empty();

@@ -1,5 +1,6 @@
 #include "runtime/systemd_scope.hpp"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -283,6 +284,49 @@ Result<std::string> start_systemd_scope(const SystemdScopeRequest& request) {
         return unit_cgroup(connection, unit);
     };
     return with_context(start(), "start systemd unit " + unit);
+}
+
+Result<std::string> make_scope_subgroup(const std::string& scope, const std::string& name,
+                                        const ScopeKeeper& keeper) {
+    if (name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos)
+        return fail(Errc::invalid,
+                    "annotation run.oci.systemd.subgroup: " + quote(name) + " is no name",
+                    "give one name without slashes");
+    const auto* layout = TRY(kernel::cgroup_layout());
+    std::vector<std::string> mount_points;
+    if (layout->v2) mount_points.push_back(layout->v2->mount_point);
+    if (const auto* systemd = layout->find_v1("name=systemd"))
+        mount_points.push_back(systemd->mount_point);
+    const std::string path = join_path(scope, name);
+    for (const auto& mount_point : mount_points) {
+        if (!path_exists(join_path(mount_point, scope))) continue;
+        const std::string directory = join_path(mount_point, path);
+        TRY(create_directories(directory));
+        auto procs = TRY(open_path(join_path(directory, "cgroup.procs"), O_WRONLY));
+        TRY(with_context(write_all(procs.get(), std::to_string(keeper.pid())),
+                         "move a process into " + directory));
+    }
+    return path;
+}
+
+Result<void> enter_user_scope() {
+    auto enter = []() -> Result<void> {
+        const auto* layout = TRY(kernel::cgroup_layout());
+        if (!layout->v2) return {};
+        auto connection = TRY(connect_systemd(true));
+        const std::string root =
+            TRY(get_property(connection, kManagerPath, kManager, "ControlGroup"));
+        if (layout->v2->own_path.starts_with(root + "/")) return {};
+        const SystemdScopeRequest request{.name = {.slice = "user.slice",
+                                                   .prefix = "hull-runtime",
+                                                   .name = std::to_string(getpid())},
+                                          .description = "hull-runtime",
+                                          .pids = {getpid()},
+                                          .is_user_bus = true};
+        TRY(start_systemd_scope(request));
+        return {};
+    };
+    return with_context(enter(), "move into the user's systemd");
 }
 
 Result<void> stop_systemd_scope(const std::string& unit, bool is_user_bus) {

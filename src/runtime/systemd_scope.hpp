@@ -67,6 +67,16 @@ class ScopeKeeper {
 /// @errors not_found: no bus; exists: a unit of that name runs; invalid: a property that
 ///         systemd refuses; timeout: the job took over 30 s
 Result<std::string> start_systemd_scope(const SystemdScopeRequest& request);
+/// Makes `name` below the cgroup of a scope and moves `keeper` into it, so that the scope itself
+/// holds no process and can hand controllers down (annotation run.oci.systemd.subgroup).
+/// @return  the cgroup path of the new one
+/// @errors invalid: `name` is a path
+Result<std::string> make_scope_subgroup(const std::string& scope, const std::string& name,
+                                        const ScopeKeeper& keeper);
+/// An ordinary user may move processes only between cgroups of the user's own systemd: when this
+/// process is elsewhere (a login session), moves it into a scope of its own there. To be called
+/// before a process is put into a cgroup of the user's.
+Result<void> enter_user_scope();
 /// Stops a scope, waits for it, and forgets its failure. A unit that is gone is no error.
 Result<void> stop_systemd_scope(const std::string& unit, bool is_user_bus);
 /// Changes properties of a running scope (SetUnitProperties, runtime only).

@@ -20,6 +20,18 @@ def bundle(args, cgroups_path=None, annotations=None, **resources):
     return config
 
 
+def for_user(config):
+    """What an ordinary user without subordinate ids may have."""
+    section = config["linux"]
+    section["namespaces"].append({"type": "user"})
+    section["uidMappings"] = [{"containerID": 0, "hostID": 1000, "size": 1}]
+    section["gidMappings"] = [{"containerID": 0, "hostID": 1000, "size": 1}]
+    for mount in config["mounts"]:
+        mount["options"] = [o for o in mount.get("options", []) if o != "gid=5"]
+    config["mounts"] = [m for m in config["mounts"] if m["type"] != "mqueue"]
+    return config
+
+
 START = """set -e; id=$(basename $PWD)
 hr() { hull-runtime --systemd-cgroup "$@"; }
 hr create --bundle . $id >/dev/null 2>/tmp/error </dev/null || { cat /tmp/error; exit 1; }
@@ -33,6 +45,37 @@ END = """
 hr delete --force $id
 test ! -d $group && test "$(systemctl show -P LoadState ${path##*/})" = not-found && echo gone
 """
+
+# The user's own systemd, without PAM, which a minimal Debian does not have.
+USER = """set -e; id=$(basename $PWD)
+getent passwd user >/dev/null || useradd -u 1000 user
+mkdir -p /etc/systemd/system/user@.service.d
+printf '[Service]\\nPAMName=\\nEnvironment=XDG_RUNTIME_DIR=/run/user/1000\\n' >/etc/systemd/system/user@.service.d/test.conf
+systemctl daemon-reload
+systemctl start user@1000.service || { journalctl --no-pager -n 30; exit 1; }
+export XDG_RUNTIME_DIR=/run/user/1000
+as_user() { setpriv --reuid=1000 --regid=1000 --clear-groups "$@"; }
+"""
+
+# As a login session: a process of the user's in a cgroup that the user's systemd does not own.
+USER_SCOPE = USER + """
+hr() { as_user hull-runtime --systemd-cgroup "$@"; }
+hr create --bundle . $id >/dev/null 2>/tmp/error </dev/null || { cat /tmp/error; exit 1; }
+pid=$(hr state $id | sed -n 's/.*"pid": *\\([0-9]*\\).*/\\1/p')
+path=$(cut -d: -f3 /proc/$pid/cgroup)
+echo $path | sed "s/case[0-9]*/ID/"; cat /sys/fs/cgroup$path/memory.max
+hr start $id; test "$(hr exec $id cat /proc/self/cgroup)" = 0::/; hr delete --force $id
+test ! -d /sys/fs/cgroup$path && echo gone
+"""
+
+DELEGATED = USER + """
+systemd-run -q --uid=1000 --gid=1000 -p Delegate=yes -E XDG_RUNTIME_DIR=/run/user/1000 --wait --pipe sh -c "
+mkdir /sys/fs/cgroup\\$(cut -d: -f3 /proc/self/cgroup)/me
+echo \\$\\$ >/sys/fs/cgroup\\$(cut -d: -f3 /proc/self/cgroup)/me/cgroup.procs
+cd $PWD && exec hull-runtime run --bundle . $id"
+"""
+
+NOT_DELEGATED = USER + "as_user hull-runtime run --bundle . $id || echo exit $?"
 
 CASES = [
     (Case("a container runs in a scope of its own", START + """
@@ -78,6 +121,20 @@ systemctl list-units --all --plain --no-legend | grep refused || hull-runtime li
     (Case("a path that is not slice:prefix:name is refused",
           "hull-runtime --systemd-cgroup run --bundle . refused; echo exit $?", bundle("true", "/a/b")),
      re.compile(r"(?s)slice:prefix:name.*exit 1\n")),
+    (Case("a sub-cgroup below the scope, by annotation", START + "echo ${path##*.scope}; cat $group/pids.max" + """
+hr delete --force $id; test ! -d ${group%/inner} && echo gone""",
+          bundle("sleep 1000", annotations={"run.oci.systemd.subgroup": "inner"}, pids={"limit": 15})),
+     "/inner\n15\ngone\n"),
+    (Case("an ordinary user's container is a scope of the user's systemd", USER_SCOPE,
+          for_user(bundle("sleep 1000", memory={"limit": 64 << 20}))),
+     "/user.slice/user-1000.slice/user@1000.service/user.slice/hull-ID.scope\n67108864\ngone\n"),
+    (Case("an ordinary user's container in a delegated cgroup has its limits", DELEGATED,
+          for_user(bundle("cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max", memory={"limit": 64 << 20},
+                          pids={"limit": 11}))), "67108864\n11\n"),
+    (Case("an ordinary user without delegation gets no limits, and is told so", NOT_DELEGATED,
+          for_user(bundle("true", memory={"limit": 64 << 20}))), re.compile(r"(?s)cgroup.*delegate.*exit 1\n")),
+    (Case("an ordinary user without delegation who asks for none runs", NOT_DELEGATED,
+          for_user(bundle("echo ran"))), "ran\n"),
     (Case("without a bus, systemd's own socket does", "systemctl stop dbus.socket dbus.service\n" + START +
           "show ActiveState" + END, bundle("sleep 1000")), "active\ngone\n"),
     (Case("the cgroupfs manager works beside systemd", """

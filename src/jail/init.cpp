@@ -44,11 +44,15 @@ constexpr std::array kLaunchSteps = {
     Step<LaunchSetup>{
         .name = "network", .in_parent = move_network_devices, .in_child = set_loopback_up},
     Step<LaunchSetup>{.name = "standard descriptors", .prepare = give_stdio_to_user},
-    Step<LaunchSetup>{.name = "root", .prepare = open_root_source},
-    Step<LaunchSetup>{.name = "masks", .prepare = build_mask_sources, .in_child = attach_root},
-    Step<LaunchSetup>{.name = "mounts", .prepare = open_mount_sources},
+    Step<LaunchSetup>{.name = "root", .prepare = open_root_source, .prepares_mounts = true},
+    Step<LaunchSetup>{.name = "masks",
+                      .prepare = build_mask_sources,
+                      .prepares_mounts = true,
+                      .in_child = attach_root},
+    Step<LaunchSetup>{.name = "mounts", .prepare = open_mount_sources, .prepares_mounts = true},
     Step<LaunchSetup>{.name = "devices",
                       .prepare = build_dev,
+                      .prepares_mounts = true,
                       .in_parent = map_mount_sources,
                       .in_child = attach_mounts},
     Step<LaunchSetup>{.name = "device nodes", .in_child = complete_dev},
@@ -79,6 +83,17 @@ template <typename Setup>
 Result<void> run_steps(std::span<const Step<Setup>> steps, Setup& setup) {
     for (const auto& step : steps)
         if (step.in_child != nullptr) TRY(step.in_child(setup));
+    return {};
+}
+
+Result<void> run_launch_steps(LaunchSetup& setup) {
+    for (const auto& step : launch_steps()) {
+        if (step.prepares_mounts && setup.mounts_in_child) {
+            setup.is_inside = true;
+            TRY(step.prepare(setup));
+        }
+        if (step.in_child != nullptr) TRY(step.in_child(setup));
+    }
     return {};
 }
 
@@ -180,7 +195,7 @@ void run_launch_child(LaunchSetup& setup, const ChildEnd& channel) {
         // A terminal starts the session itself.
         if (!setup.plan->process.terminal && ::setsid() < 0)
             return fail_errno(errno, "start a session");
-        TRY(run_steps(launch_steps(), setup));
+        TRY(run_launch_steps(setup));
         const auto& hooks = setup.plan->start_container_hooks;
         return run_program(setup.program, setup.request->start_fifo, [&]() -> Result<void> {
             if (hooks.empty()) return {};

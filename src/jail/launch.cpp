@@ -1,5 +1,6 @@
 #include "jail/launch.hpp"
 
+#include <linux/capability.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include "jail/init.hpp"
 #include "jail/middle.hpp"
 #include "jail/seccomp_listener.hpp"
+#include "kernel/capabilities.hpp"
 #include "kernel/process.hpp"
 
 namespace hull::jail {
@@ -27,8 +29,15 @@ uint64_t clone_flags(const Plan& plan) {
 
 Result<void> prepare(LaunchSetup& setup) {
     for (const auto& step : launch_steps())
-        if (step.prepare != nullptr) TRY(step.prepare(setup));
+        if (step.prepare != nullptr && !(step.prepares_mounts && setup.mounts_in_child))
+            TRY(step.prepare(setup));
     return {};
+}
+
+/// Whether this process lacks the right to mount, and gets it inside a user namespace only.
+Result<bool> may_mount_only_inside(const Plan& plan) {
+    if (!plan.has_user_namespace() || !plan.makes_new(NamespaceKind::mount)) return false;
+    return !TRY(kernel::read_effective_capabilities()).has(CAP_SYS_ADMIN);
 }
 
 bool has_id_mapped_mounts(const Plan& plan) {
@@ -148,6 +157,7 @@ Result<LaunchSetup> create_setup(const LaunchRequest& request) {
                      .in_user_namespace = plan.has_user_namespace()};
     if (plan.seccomp && plan.seccomp->uses_notify() && request.seccomp != nullptr)
         setup.program.seccomp_listener = TRY(create_listener_cell());
+    setup.mounts_in_child = TRY(may_mount_only_inside(plan));
     setup.waits_for_go = plan.has_user_namespace() || request.on_child_first ||
                          !plan.network_devices.empty() || has_id_mapped_mounts(plan);
     return setup;

@@ -71,6 +71,9 @@ struct LaunchSetup {
     Fd dev_mount;   ///< detached tmpfs with the device nodes
     Fd mask_mount;  ///< detached tmpfs with `null` and `empty`, the sources of masks
     bool dev_has_nodes = false;
+    /// An ordinary user may mount only inside the new user namespace: the child then prepares the
+    /// mounts as well.
+    bool mounts_in_child = false;
     std::vector<Fd> sources;  ///< of plan->mounts, by index: detached binds where the child, in a
                               ///< user namespace, may not reach the source itself
     Fd root_source;           ///< the same for the root
@@ -82,6 +85,7 @@ struct LaunchSetup {
     std::vector<Fd> mapped_sources;  ///< idmapped binds, sent with `go`, in the order of the plan
 
     // in the child
+    bool is_inside = false;                  ///< of the user namespace: ids are the inner ones
     std::optional<kernel::RootedPath> root;  ///< the container's root
     std::vector<Fd> read_only_later;         ///< tmpfs mounts that must be filled first
     std::vector<KernelMount> kernel_mounts;  ///< proc and sysfs
@@ -101,6 +105,8 @@ struct Step {
     std::string_view name;
     /// In the parent, before the child exists: what it makes is inherited.
     Result<void> (*prepare)(Setup&) = nullptr;
+    /// prepare() makes mounts: where the parent may not, the child runs it first of all its share.
+    bool prepares_mounts = false;
     /// In the parent, while the child waits for `go`.
     Result<void> (*in_parent)(Setup&) = nullptr;
     Result<void> (*in_child)(Setup&) = nullptr;

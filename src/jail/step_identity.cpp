@@ -15,12 +15,12 @@
 namespace hull::jail {
 
 uid_t LaunchSetup::outside_uid(uid_t inside) const {
-    if (!plan->makes_new(NamespaceKind::user)) return inside;
+    if (is_inside || !plan->makes_new(NamespaceKind::user)) return inside;
     return kernel::to_outside(plan->id_map.users, inside).value_or(static_cast<uid_t>(-1));
 }
 
 gid_t LaunchSetup::outside_gid(gid_t inside) const {
-    if (!plan->makes_new(NamespaceKind::user)) return inside;
+    if (is_inside || !plan->makes_new(NamespaceKind::user)) return inside;
     return kernel::to_outside(plan->id_map.groups, inside).value_or(static_cast<gid_t>(-1));
 }
 

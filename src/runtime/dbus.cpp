@@ -18,6 +18,7 @@ namespace {
 constexpr size_t kLargestMessage = 16U << 20U;
 constexpr size_t kFixedHeader = 16;
 constexpr int kCallTimeoutMs = 25000;
+constexpr int kWakeIntervalMs = 100;
 
 size_t aligned(size_t position, size_t boundary) {
     return (position + boundary - 1) / boundary * boundary;
@@ -255,6 +256,7 @@ Result<DbusMessage> decode_dbus_message(std::string_view bytes) {
 
 Result<DbusConnection> DbusConnection::open(const Address& address) {
     DbusConnection connection;
+    connection.is_bus_ = address.is_bus;
     connection.socket_ = Fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     if (!connection.socket_) return fail_errno(errno, "make a socket for D-Bus");
     sockaddr_un name{};
@@ -324,11 +326,26 @@ Result<DbusMessage> DbusConnection::receive(int timeout_ms) {
     }
 }
 
+/// systemd's own socket forgets to look at a message that came in one piece with the login until
+/// something else comes (seen with 252): so something else comes.
+Result<DbusMessage> DbusConnection::receive_answer() {
+    if (is_bus_) return receive(kCallTimeoutMs);
+    for (int waited = 0; waited < kCallTimeoutMs; waited += kWakeIntervalMs) {
+        auto message = receive(kWakeIntervalMs);
+        if (message || message.error().code != Errc::timeout) return message;
+        TRY(write_all(socket_.get(), encode_dbus_message({.serial = next_serial_++,
+                                                          .path = "/",
+                                                          .interface = "org.freedesktop.DBus.Peer",
+                                                          .member = "Ping"})));
+    }
+    return fail(Errc::timeout, "D-Bus: no answer in time");
+}
+
 Result<DbusMessage> DbusConnection::call(DbusMessage message) {
     message.serial = next_serial_++;
     TRY(write_all(socket_.get(), encode_dbus_message(message)));
     while (true) {
-        auto answer = TRY(with_context(receive(kCallTimeoutMs), "call " + message.member));
+        auto answer = TRY(with_context(receive_answer(), "call " + message.member));
         if (answer.type == DbusMessage::Type::signal) {
             signals_.push_back(std::move(answer));
             continue;

@@ -103,11 +103,13 @@ class DbusConnection {
   private:
     Result<void> authenticate();
     Result<DbusMessage> receive(int timeout_ms);
+    Result<DbusMessage> receive_answer();
 
     Fd socket_;
     std::string received_;
     std::deque<DbusMessage> signals_;
     uint32_t next_serial_ = 1;
+    bool is_bus_ = true;
 };
 
 }  // namespace hull::runtime

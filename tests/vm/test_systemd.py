@@ -69,10 +69,13 @@ test ! -d /sys/fs/cgroup$path && echo gone
 """
 
 DELEGATED = USER + """
-systemd-run -q --uid=1000 --gid=1000 -p Delegate=yes -E XDG_RUNTIME_DIR=/run/user/1000 --wait --pipe sh -c "
-mkdir /sys/fs/cgroup\\$(cut -d: -f3 /proc/self/cgroup)/me
-echo \\$\\$ >/sys/fs/cgroup\\$(cut -d: -f3 /proc/self/cgroup)/me/cgroup.procs
-cd $PWD && exec hull-runtime run --bundle . $id"
+cat >script.delegated <<'TEXT'
+group=/sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup)
+mkdir $group/me && echo $$ >$group/me/cgroup.procs
+exec hull-runtime run --bundle . delegated
+TEXT
+systemd-run -q --uid=1000 --gid=1000 -p Delegate=yes -p WorkingDirectory=$PWD -E XDG_RUNTIME_DIR=/run/user/1000 \\
+    --wait --pipe sh ./script.delegated
 """
 
 NOT_DELEGATED = USER + "as_user hull-runtime run --bundle . $id || echo exit $?"

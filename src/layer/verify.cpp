@@ -38,7 +38,8 @@ struct FreshTree {
     store::LayerRecord record;
 };
 
-Result<FreshTree> unpack_again(const store::Store& store, const LayerRequest& request) {
+Result<FreshTree> unpack_again(const store::Store& store, const LayerRequest& request,
+                               bool repair) {
     Fd blob = TRY(store.blobs().open(request.descriptor.digest));
     store::StagedLayer staged = TRY(store.layers().create_staging());
     FileSource file{blob.get()};
@@ -49,9 +50,9 @@ Result<FreshTree> unpack_again(const store::Store& store, const LayerRequest& re
     spec::Digest digest = compressed.finish();
     spec::Digest diff_id = tar.finish();
     if (digest != request.descriptor.digest || diff_id != request.diff_id) {
-        TRY(store.blobs().remove(request.descriptor.digest));
+        if (repair) TRY(store.blobs().remove(request.descriptor.digest));
         return fail(Errc::corrupt, "blob " + request.descriptor.digest.to_string() + " is damaged",
-                    "it is removed; pull the image again");
+                    "hull image fsck --repair fetches it again");
     }
     store::LayerRecord record;
     record.diff_id = diff_id;
@@ -93,7 +94,7 @@ Result<VerifyReport> verify_layer(const store::Store& store, const store::Lease&
                                   const LayerRequest& request, bool repair) {
     TRY(lease.add(request.descriptor.digest));
     TRY(lease.add(request.diff_id));
-    FreshTree fresh = TRY(unpack_again(store, request));
+    FreshTree fresh = TRY(unpack_again(store, request, repair));
     VerifyReport report;
     if (store.layers().has(request.diff_id)) {
         Fd tree = TRY(open_path(store.layers().tree_path(request.diff_id),

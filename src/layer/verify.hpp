@@ -19,8 +19,8 @@ struct VerifyReport {
 /// Compares an unpacked layer with its blob, byte by byte: unpacks the blob again and walks both.
 /// With `repair` the fresh tree takes the place of a damaged one; containers that run on the old
 /// one keep it until they end.
-/// @errors not_found: no blob; corrupt: the blob itself is damaged (and is removed); those of
-/// unpacking.
+/// @errors not_found: no blob; corrupt: the blob itself is damaged (with `repair` it is removed);
+/// those of unpacking.
 Result<VerifyReport> verify_layer(const store::Store& store, const store::Lease& lease,
                                   const LayerRequest& request, bool repair);
 

@@ -91,7 +91,9 @@ struct OverlayRequest {
     std::vector<int> lowers;  ///< directories, topmost first; may be detached mounts; borrowed
     int upper = -1;           ///< -1: read-only; borrowed
     int work = -1;            ///< on the same file system as `upper`; borrowed
-    bool user_xattr = false;  ///< as it must be in a user namespace
+    int writable =
+        -1;  ///< the detached mount that holds upper and work, if they are on one; borrowed
+    bool user_xattr = false;                ///< as it must be in a user namespace
     std::vector<FilesystemOption> options;  ///< more: "metacopy" = "off", "volatile"
     std::string source = "overlay";
     uint64_t attributes = 0;  ///< MOUNT_ATTR_*

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 
+#include "kernel/features.hpp"
 #include "kernel/fs_context.hpp"
 #include "kernel/mount.hpp"
 
@@ -87,6 +88,11 @@ class Scratch {
 /// Before 6.8: one text of at most a page, through mount(2); detached layers are attached first.
 Result<Fd> create_by_old_mount(const OverlayRequest& request) {
     Scratch scratch = TRY(Scratch::open(request.scratch_directory));
+    // Layers of detached mounts are refused: overlay clones what is in our mount namespace only.
+    if (request.writable >= 0) {
+        Fd point = TRY(scratch.make_directory("writable"));
+        TRY(with_context(attach_mount(request.writable, point.get()), "the writable layer"));
+    }
     std::vector<Fd> points;
     std::string lowers;
     for (int lower : request.lowers) {
@@ -128,11 +134,14 @@ Result<Fd> create_overlay(const OverlayRequest& request) {
         return fail(Errc::invalid, "mount an overlay: an upper layer needs a work folder");
     auto first = create_by_descriptor(request);
     if (first || !may_be_old_kernel(first.error())) return first;
-    auto by_path = create_by_path(request);
-    if (by_path) return by_path;
+    const bool knows_single_layers = kernel_version() >= KernelVersion{6, 8};
+    if (knows_single_layers) {
+        auto by_path = create_by_path(request);
+        if (by_path) return by_path;
+    }
     if (!request.scratch_directory.empty()) {
         auto old = create_by_old_mount(request);
-        if (old) return old;
+        if (old || !knows_single_layers) return old;
     }
     // The first way's log says best what is wrong with the layers.
     return first;

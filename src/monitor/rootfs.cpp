@@ -81,6 +81,7 @@ Result<Fd> create_rootfs_overlay(const RootfsSettings& rootfs, int idmap_namespa
         work = TRY(open_at(writable.get(), base_name(rootfs.work), O_PATH | O_DIRECTORY));
         request.upper = upper.get();
         request.work = work.get();
+        if (idmap_namespace >= 0) request.writable = writable.get();
     }
     request.user_xattr = rootfs.user_xattr;
     request.attributes = rootfs_attributes(rootfs);

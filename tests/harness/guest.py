@@ -130,10 +130,11 @@ class Guest:
     """Boots once, runs all cases, and powers off; `results` has one Result for each case's name.
 
     `systemd`: a Debian root with systemd on a disk image; else busybox in an initramfs, which boots in 12 s.
-    `files`: texts or bytes by name, found in the guest's /files.
+    `files`: texts or bytes by name, found in the guest's /files. `modules`: more of the kernel's, as fs/fuse/fuse.
     """
 
-    def __init__(self, work, binaries, payload, cases, systemd=False, files=None, memory_mib=768, timeout=240):
+    def __init__(self, work, binaries, payload, cases, systemd=False, files=None, memory_mib=768, timeout=240,
+                 modules=()):
         self.work = Path(work)
         self.kernel = guest_kernel()
         boot = self.work / "initramfs"
@@ -141,7 +142,7 @@ class Guest:
         fill_busybox(boot)
         (boot / "init").write_text(DISK_INIT if systemd else BUSYBOX_INIT)
         (boot / "init").chmod(0o755)
-        self._add_modules(boot / "modules", DISK_MODULES if systemd else MODULES)
+        self._add_modules(boot / "modules", [*(DISK_MODULES if systemd else MODULES), *modules])
         root = self.work / "disk" if systemd else boot
         if systemd:
             run("cp", "-a", systemd_rootfs(), root)
@@ -180,7 +181,8 @@ class Guest:
             place.mkdir()
             (place / "script").write_text(case.script + "\n")
             if case.config:
-                case.config["root"]["path"] = "/rootfs"
+                if case.config["root"]["path"] == "rootfs":
+                    case.config["root"]["path"] = "/rootfs"
                 (place / "config.json").write_text(json.dumps(case.config))
 
     def _pack(self, root):

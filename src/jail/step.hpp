@@ -70,6 +70,7 @@ struct LaunchSetup {
     std::vector<JoinedNamespace> joined;
     Fd dev_mount;   ///< detached tmpfs with the device nodes
     Fd mask_mount;  ///< detached tmpfs with `null` and `empty`, the sources of masks
+    bool dev_is_prepared = false;
     bool dev_has_nodes = false;
     /// An ordinary user may mount only inside the new user namespace: the child then prepares the
     /// mounts as well.
@@ -95,6 +96,10 @@ struct LaunchSetup {
     uid_t outside_uid(uid_t inside) const;
     gid_t outside_gid(gid_t inside) const;
 };
+
+/// True for an error of a parent that is an ordinary user: what it may not prepare, the child makes
+/// with the rights that its user namespace gives.
+bool is_left_to_child(const LaunchSetup& setup, const Error& error);
 
 /// Name of the step that writes the id maps.
 inline constexpr std::string_view kIdMaps = "id maps";

@@ -91,12 +91,15 @@ Result<void> build_dev(LaunchSetup& setup) {
             request.options.push_back(std::move(option));
     if (!setup.plan->mount_label.empty())
         request.options.push_back({"context", setup.plan->mount_label});
-    Fd directory = TRY(with_context(kernel::create_mount(request), "/dev"));
+    auto made = kernel::create_mount(request);
+    if (!made && is_left_to_child(setup, made.error())) return {};
+    Fd directory = TRY(with_context(std::move(made), "/dev"));
     if (setup.plan->has_user_namespace() && ::fchownat(directory.get(), "", setup.outside_uid(0),
                                                        setup.outside_gid(0), AT_EMPTY_PATH) < 0)
         return fail_errno(errno, "give /dev to the container's root");
     TRY(with_context(fill_dev(setup, directory.get()), "/dev"));
     setup.dev_mount = std::move(directory);
+    setup.dev_is_prepared = true;
     return {};
 }
 
@@ -149,11 +152,9 @@ Result<void> fill_image_dev(LaunchSetup& setup) {
 
 Result<void> complete_dev(LaunchSetup& setup) {
     if (!setup.plan->populate_dev || !setup.has_mount_namespace()) return {};
-    const auto* mount = find_dev_mount(*setup.plan);
-    const bool is_prepared = mount != nullptr && mount->type == "tmpfs" && !mount->copy_up;
-    if (!is_prepared) TRY(fill_image_dev(setup));
+    if (!setup.dev_is_prepared) TRY(fill_image_dev(setup));
     for (const auto& device : setup.plan->devices) {
-        if (is_in_dev(device) && is_prepared && setup.dev_has_nodes) continue;
+        if (is_in_dev(device) && setup.dev_is_prepared && setup.dev_has_nodes) continue;
         TRY(with_context(provide_node(setup, device), "device " + device.path));
     }
     return {};

@@ -43,6 +43,10 @@ Result<Fd> root_target(const std::string& path) {
 
 }  // namespace
 
+bool is_left_to_child(const LaunchSetup& setup, const Error& error) {
+    return error.sys_errno == EPERM && setup.plan->has_user_namespace();
+}
+
 Result<void> open_root_source(LaunchSetup& setup) {
     const auto& root = setup.plan->root;
     if (root.path.empty()) return fail(Errc::invalid, "root.path: no root file system is given");
@@ -54,7 +58,9 @@ Result<void> open_root_source(LaunchSetup& setup) {
     }
     // The child may lack the right to walk to the root when its ids are others than ours.
     if (setup.plan->has_user_namespace()) {
-        setup.root_source = TRY(clone_root(root.path));
+        auto source = clone_root(root.path);
+        if (!source && is_left_to_child(setup, source.error())) return {};
+        setup.root_source = TRY(std::move(source));
         TRY(kernel::set_mount_attributes(setup.root_source.get(),
                                          {.propagation = MS_SLAVE, .recursive = true}));
     }
@@ -71,6 +77,7 @@ Result<void> attach_root(LaunchSetup& setup) {
     Fd source = std::move(setup.root_source);
     if (!source) source = TRY(clone_root(path));
     const Fd target = TRY(root_target(path));
+    if (!setup.mask_mount) TRY(build_mask_sources(setup));
     // The sources of masks lie hidden below the root's mount, and go with the old root.
     if (setup.mask_mount) TRY(kernel::attach_mount(setup.mask_mount.get(), target.get()));
     TRY(with_context(kernel::attach_mount(source.get(), target.get()), "attach the root"));

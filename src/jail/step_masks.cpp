@@ -27,8 +27,12 @@ const kernel::DeviceNode kNull{.path = "/dev/null", .major = 1, .minor = 3};
 
 Result<void> build_mask_sources(LaunchSetup& setup) {
     if (setup.plan->masked_paths.empty() || !setup.has_mount_namespace()) return {};
-    Fd directory = TRY(kernel::create_mount(
-        {.type = "tmpfs", .source = "tmpfs", .options = {{"mode", "755"}, {"size", "0"}}}));
+    auto made = kernel::create_mount(
+        {.type = "tmpfs", .source = "tmpfs", .options = {{"mode", "755"}, {"size", "0"}}});
+    // In the parent; the child, which finds none, calls this again.
+    if (!made && is_left_to_child(setup, made.error()) && setup.program.channel == nullptr)
+        return {};
+    Fd directory = TRY(std::move(made));
     if (::mkdirat(directory.get(), "empty", 0555) < 0)
         return fail_errno(errno, "make the source of masked folders");
     // Where mknod is refused the host's own node serves, checked by type and number.

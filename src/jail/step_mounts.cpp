@@ -50,7 +50,9 @@ Result<void> open_mount_sources(LaunchSetup& setup) {
         if (mounts[i].kind != MountKind::bind || !setup.plan->has_user_namespace() ||
             is_id_mapped(mounts[i]))
             continue;
-        setup.sources[i] = TRY(with_context(clone_source(mounts[i]), name_of(*setup.plan, i)));
+        auto source = clone_source(mounts[i]);
+        if (!source && is_left_to_child(setup, source.error())) continue;
+        setup.sources[i] = TRY(with_context(std::move(source), name_of(*setup.plan, i)));
         // Our own peer group must not see what the container mounts below it.
         TRY(kernel::set_mount_attributes(setup.sources[i].get(),
                                          {.propagation = MS_SLAVE, .recursive = true}));

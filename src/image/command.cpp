@@ -73,8 +73,9 @@ Result<Settings> parse_settings(const ParsedArgs& args) {
 
 std::vector<Verb> all_verbs() {
     std::vector<Verb> out;
-    for (auto make : {&pull_verbs, &load_verbs, &save_verbs, &copy_verbs, &store_verbs,
-                      &check_verbs, &login_verbs, &remote_verbs, &manifest_verbs, &artifact_verbs})
+    for (auto make :
+         {&pull_verbs, &load_verbs, &save_verbs, &copy_verbs, &store_verbs, &check_verbs,
+          &tree_verbs, &login_verbs, &remote_verbs, &manifest_verbs, &artifact_verbs})
         for (auto& verb : make())
             out.push_back(std::move(verb));
     return out;

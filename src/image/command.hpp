@@ -81,6 +81,7 @@ std::vector<Verb> copy_verbs();
 std::vector<Verb> save_verbs();
 std::vector<Verb> store_verbs();
 std::vector<Verb> check_verbs();
+std::vector<Verb> tree_verbs();
 std::vector<Verb> login_verbs();
 std::vector<Verb> remote_verbs();
 std::vector<Verb> manifest_verbs();

@@ -6,6 +6,7 @@
 #include "cli/verbs.hpp"
 #include "engine/bundle.hpp"
 #include "engine/engine.hpp"
+#include "kernel/landlock.hpp"
 #include "spec/reference.hpp"
 
 namespace hull::cli {
@@ -88,6 +89,16 @@ Json host_config_json(const ContainerView& view) {
              {{"Type", config.log_disabled ? "none" : "json-file"}, {"Config", Json::object()}}}};
 }
 
+/// Which mandatory layer applies, line 20 of the threat model; none: a weakening that was asked
+/// for, or a kernel that has none.
+Json mandatory_layers(const ContainerView& view) {
+    const auto& config = view.record.config;
+    Json out = Json::array();
+    if (engine::applies_landlock(config) && kernel::landlock_abi() >= engine::kLandlockScopesAbi)
+        out.push_back("landlock: signals and abstract sockets stay inside");
+    return out;
+}
+
 Json container_json(const Engine& engine, const ContainerView& view) {
     const auto& record = view.record;
     const auto& config = record.config;
@@ -105,7 +116,8 @@ Json container_json(const Engine& engine, const ContainerView& view) {
         {"Driver", "overlay"},
         {"HostConfig", host_config_json(view)},
         {"Mounts", mounts_json(engine, view)},
-        {"Warnings", config.warnings}};
+        {"MandatoryLayers", mandatory_layers(view)},
+                {"Warnings", config.warnings}};
     out["IdRange"] = {{"First", record.range.first}, {"Count", record.range.count}};
     out["Config"] = {
         {"Hostname", config.hostname.empty() ? record.id.substr(0, 12) : config.hostname},

@@ -240,9 +240,7 @@ Result<spec::RuntimeConfig> make_bundle_config(const BundleInputs& inputs) {
         out.linux_.masked_paths = spec::default_masked_paths();
         out.linux_.readonly_paths = spec::default_readonly_paths();
     }
-    if (inputs.has_landlock_scopes && !config.privileged &&
-        std::ranges::find(out.process->capabilities->bounding, "CAP_SYS_ADMIN") ==
-            out.process->capabilities->bounding.end())
+    if (inputs.has_landlock_scopes && applies_landlock(config))
         out.annotations.emplace_back("org.hull.landlock",
                                      R"({"scopes":["signal","abstract-socket"]})");
     if (inputs.own_seccomp)
@@ -305,6 +303,11 @@ Result<std::vector<std::string>> effective_capabilities(const ContainerConfig& c
             out.push_back(name);
     }
     return out;
+}
+
+bool applies_landlock(const ContainerConfig& config) {
+    auto has_all = [](const std::string& name) { return name == "CAP_SYS_ADMIN" || name == "ALL"; };
+    return !config.privileged && std::ranges::none_of(config.cap_add, has_all);
 }
 
 std::vector<std::string> process_args(const ContainerConfig& config) {

@@ -56,6 +56,11 @@ Result<spec::Process> make_exec_process(const spec::Process& container, const Ex
 /// @errors invalid: unknown name, with the closest known one
 Result<std::vector<std::string>> effective_capabilities(const ContainerConfig& config);
 
+/// The Landlock ABI that has scopes for signals and abstract sockets (6.12).
+inline constexpr int kLandlockScopesAbi = 6;
+/// Whether the container gets these scopes: not with sys_admin, which would be broken by them.
+bool applies_landlock(const ContainerConfig& config);
+
 /// Docker's rule for the arguments: --entrypoint replaces the image's entrypoint and command.
 std::vector<std::string> process_args(const ContainerConfig& config);
 

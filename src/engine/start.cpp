@@ -122,11 +122,6 @@ Result<std::optional<spec::SeccompProfile>> load_seccomp(const std::string& path
     return TRY(spec::parse_seccomp_profile_text(text, path));
 }
 
-bool has_landlock_scopes() {
-    constexpr int kScopesAbi = 6;
-    return kernel::landlock_abi() >= kScopesAbi;
-}
-
 /// Limits need cgroups; an ordinary user has them only where they were delegated.
 void warn_of_missing_cgroups(const Settings& settings, ContainerConfig& config) {
     if (!settings.is_rootless) return;
@@ -256,7 +251,7 @@ Result<Engine::Prepared> Engine::prepare_start(LockedContainer& container,
     out.bundle.config = record.config;
     out.bundle.rootfs = settings_.run_directory(record.id) + "/rootfs";
     out.bundle.has_cgroups = !settings_.is_rootless;
-    out.bundle.has_landlock_scopes = has_landlock_scopes();
+    out.bundle.has_landlock_scopes = kernel::landlock_abi() >= kLandlockScopesAbi;
     out.bundle.console_size = options.console_size;
     out.bundle.own_seccomp = TRY(load_seccomp(record.config.seccomp_profile));
     for (const auto& limit : record.config.ulimits)

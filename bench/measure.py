@@ -72,8 +72,8 @@ class Report:
         if base not in samples:
             raise BenchError(f"{title}: {base} was not measured")
         reference = statistics.median(s.milliseconds for s in samples[base])
-        print(f"\n{title} ({len(samples[base])} rounds, gaps of {IDLE_GAP} s)")
-        print(f"  {'':<22}{'median ms':>10}{'p10':>9}{'p90':>9}{'x ' + base:>16}{'cpu ms':>9}{'peak KiB':>10}")
+        print(f"\n{title} ({len(samples[base])} rounds, gaps of {IDLE_GAP} s; ratio to {base})")
+        print(f"  {'':<22}{'median ms':>10}{'p10':>9}{'p90':>9}{'ratio':>8}{'cpu ms':>9}{'peak KiB':>10}")
         rows = {}
         for subject, of in samples.items():
             times = [s.milliseconds for s in of]
@@ -83,7 +83,7 @@ class Report:
             row["ratio"] = row["median_ms"] / reference
             rows[subject] = row
             print(f"  {subject:<22}{row['median_ms']:>10.2f}{row['p10_ms']:>9.2f}{row['p90_ms']:>9.2f}"
-                  f"{row['ratio']:>16.2f}{row['cpu_ms']:>9.2f}{row['peak_kib']:>10}")
+                  f"{row['ratio']:>8.2f}{row['cpu_ms']:>9.2f}{row['peak_kib']:>10}")
         sys.stdout.flush()
         self.data[title] = rows
 

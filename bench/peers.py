@@ -39,7 +39,7 @@ class PrivateMounts:
         self._holder = subprocess.Popen(
             ["unshare", "--mount", "sh", "-c",
              "umount /sys/fs/cgroup/unified 2>/dev/null; echo ready; exec sleep infinity"],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         self._holder.stdout.readline()
         self.prefix = ["nsenter", f"--mount=/proc/{self._holder.pid}/ns/mnt"]
 

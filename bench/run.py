@@ -15,6 +15,7 @@ Without a NAME all of them. A peer that cannot run fails the whole run: nothing 
 import argparse
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -164,6 +165,7 @@ def main():
         parser.error(f"no measurement {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     if os.geteuid() != 0:
         sys.exit("bench: making the peers' containers needs root")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: terminated"))  # the peers' daemons are ended
     print(f"hull {peers.source_version()}, Linux {os.uname().release}, {os.cpu_count()} processors, "
           f"load {os.getloadavg()[0]:.1f} before (over 0.5 disturbs the figures)")
     report, failed = Report("+".join(options.names) or "all"), []

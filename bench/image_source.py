@@ -9,7 +9,6 @@ import json
 import random
 import shutil
 import subprocess
-from pathlib import Path
 
 from harness.programs import CACHE, run
 from harness.rootfs import debian_rootfs, made_once

@@ -20,7 +20,6 @@
 
 namespace hull::engine {
 
-using monitor::Frame;
 using monitor::FrameType;
 using monitor::Phase;
 

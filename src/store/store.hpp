@@ -63,7 +63,7 @@ class Store {
     Result<LockFile> lock(LockFile::Kind kind) const;
 
   private:
-    explicit Store(std::string root)
+    explicit Store(const std::string& root)
         : root_(root), blobs_(root), layers_(root), references_(root) {}
     std::string root_;
     Blobs blobs_;

@@ -135,6 +135,27 @@ Result<void> unmount_directory(int directory) {
     return {};
 }
 
+namespace {
+
+/// Detaches all that lies on top of the new root: the old one, and where a host has mounts over its
+/// own "/", first those, one by one. "/.." is the topmost mount, so what it shows is what a process
+/// inside could get at: nothing is over when it shows the new root itself.
+Result<void> detach_old_root(int new_root) {
+    constexpr int kMostMounts = 64;
+    const uint64_t wanted = TRY(mount_id(new_root));
+    for (int i = 0; i < kMostMounts; ++i) {
+        const Fd top = TRY(open_path("/..", O_PATH | O_DIRECTORY));
+        if (TRY(mount_id(top.get())) == wanted) return {};
+        if (::umount2("/..", MNT_DETACH) < 0)
+            return fail_errno(errno, "detach the old root",
+                              "the host has mounts over its own \"/\": unmount these");
+    }
+    return fail(Errc::conflict, "detach the old root: there are too many mounts over \"/\"",
+                "unmount on the host what lies over its own \"/\"");
+}
+
+}  // namespace
+
 Result<void> pivot_root_to(int new_root) {
     Fd old_root = TRY(open_path("/", O_PATH | O_DIRECTORY));
     if (::fchdir(new_root) < 0) return fail_errno(errno, "enter the new root");
@@ -150,7 +171,7 @@ Result<void> pivot_root_to(int new_root) {
     TRY(with_context(
         set_mount_attributes(old_root.get(), {.propagation = MS_SLAVE, .recursive = true}),
         "make the old root a slave"));
-    if (::umount2(".", MNT_DETACH) < 0) return fail_errno(errno, "detach the old root");
+    TRY(detach_old_root(new_root));
     if (::chdir("/") < 0) return fail_errno(errno, "enter the new root");
     return {};
 }

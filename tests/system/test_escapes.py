@@ -685,3 +685,17 @@ def test_a_sysctl_of_the_host_is_refused(runtime, bundle, name):
     done = runtime("run", "--bundle", bundle(["true"], change), runtime.new_id(), code=1)
     assert "sysctl" in done.err, done
     assert before == {path: open(f"/proc/sys/{path}").read() for path in before}
+
+
+def test_a_host_with_mounts_over_its_own_root_leaves_none_of_them_in_the_container(runtime, bundle, scratch):
+    """Two binds of a shared "/" onto one place put a mount over "/" itself. pivot_root's old root is then not what lies
+    on top of the new one, and a runtime that detaches only the topmost mount leaves the host's tree behind "/.."."""
+    made = bundle(["sh", "-c", "ls -d /..$0 2>&1; cut -d' ' -f5 /proc/self/mountinfo | sort | uniq -d",
+                   str(scratch)])
+    place = scratch / "place"
+    place.mkdir()
+    script = f"""set -e
+        mount --make-rshared / && mount --bind / {place} && mount --bind / {place}
+        exec "$@" """
+    done = run("unshare", "--mount", "sh", "-c", script, "sh", *runtime.arguments("run", "--bundle", made, runtime.new_id()))
+    assert done.out == f"ls: /..{scratch}: No such file or directory\n"

@@ -39,6 +39,7 @@ for module in $(cat /modules/order); do insmod /modules/$module; done
 mkdir -p /new
 tries=0
 until mount -t ext4 /dev/vda /new 2>/dev/null; do tries=$((tries+1)); [ $tries -gt 100 ] && echo "no disk" && poweroff -f; usleep 100000; done
+cp -a /cases /files /rootfs /new/ && cp -a /usr/bin/hull* /usr/bin/payload /new/usr/bin/
 umount /proc /sys /dev
 exec switch_root /new /lib/systemd/systemd
 """
@@ -81,6 +82,7 @@ class Case:
     name: str
     script: str = 'exec hull-runtime run --bundle . "$(basename $PWD)"'
     config: dict = field(default_factory=dict)
+    rootfs: str = "/rootfs"  # in the guest
 
 
 @dataclass
@@ -111,19 +113,27 @@ DISK_MODULES = ["drivers/virtio/virtio_ring", "drivers/virtio/virtio", "drivers/
                 "drivers/virtio/virtio_pci_legacy_dev", "drivers/virtio/virtio_pci", "drivers/block/virtio_blk"]
 
 
-def systemd_rootfs():
-    """Debian bookworm with systemd and a bus, by debootstrap (about two minutes, once)."""
-    path = CACHE / "systemd-rootfs"
+def systemd_disk():
+    """An ext4 image of Debian bookworm with systemd and a bus, by debootstrap (about two minutes, once)."""
+    path = CACHE / "systemd-disk"
     with made_once(path) as staging:
         if staging:
-            run("debootstrap", "--variant=minbase", "--include=systemd,systemd-sysv,dbus", "bookworm", staging,
+            root = staging / "root"
+            run("debootstrap", "--variant=minbase", "--include=systemd,systemd-sysv,dbus", "bookworm", root,
                 debian_mirror(), timeout=900)
             for left in ("var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale"):
-                shutil.rmtree(staging / left)
-            (staging / "etc/systemd/system/default.target").symlink_to("/lib/systemd/system/multi-user.target")
+                shutil.rmtree(root / left)
+            units = root / "etc/systemd/system"
+            (units / "default.target").symlink_to("/lib/systemd/system/multi-user.target")
             # No login on the console that carries the results.
-            (staging / "etc/systemd/system/serial-getty@ttyS0.service").symlink_to("/dev/null")
-    return path
+            (units / "serial-getty@ttyS0.service").symlink_to("/dev/null")
+            (units / "cases.service").write_text(CASES_UNIT)
+            (units / "multi-user.target.wants").mkdir(exist_ok=True)
+            (units / "multi-user.target.wants/cases.service").symlink_to("../cases.service")
+            run("truncate", "-s", "1200M", staging / "disk.ext4")
+            run("mkfs.ext4", "-q", "-d", root, staging / "disk.ext4", timeout=600)
+            shutil.rmtree(root)
+    return path / "disk.ext4"
 
 
 class Guest:
@@ -143,25 +153,17 @@ class Guest:
         (boot / "init").write_text(DISK_INIT if systemd else BUSYBOX_INIT)
         (boot / "init").chmod(0o755)
         self._add_modules(boot / "modules", [*(DISK_MODULES if systemd else MODULES), *modules])
-        root = self.work / "disk" if systemd else boot
-        if systemd:
-            run("cp", "-a", systemd_rootfs(), root)
-            unit = root / "etc/systemd/system/cases.service"
-            unit.write_text(CASES_UNIT)
-            wanted = root / "etc/systemd/system/multi-user.target.wants"
-            wanted.mkdir(exist_ok=True)
-            (wanted / "cases.service").symlink_to("../cases.service")
-        fill_busybox(root / "rootfs")
+        fill_busybox(boot / "rootfs")
         for program in (binaries.runtime, binaries.monitor, payload):
             if program.exists():
-                shutil.copy(program, root / "usr/bin" / program.name)
-        shutil.copy(payload, root / "rootfs/bin/payload")
-        (root / "files").mkdir()
+                shutil.copy(program, boot / "usr/bin" / program.name)
+        shutil.copy(payload, boot / "rootfs/bin/payload")
+        (boot / "files").mkdir()
         for name, content in (files or {}).items():
-            (root / "files" / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-        self._add_cases(root / "cases", cases)
+            (boot / "files" / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+        self._add_cases(boot / "cases", cases)
         archive = self._pack(boot)
-        self.console = self._boot(archive, self._disk(root) if systemd else None, memory_mib, timeout)
+        self.console = self._boot(archive, systemd_disk() if systemd else None, memory_mib, timeout)
         self.results = self._parse(cases)
 
     def _add_modules(self, directory, names):
@@ -182,7 +184,7 @@ class Guest:
             (place / "script").write_text(case.script + "\n")
             if case.config:
                 if case.config["root"]["path"] == "rootfs":
-                    case.config["root"]["path"] = "/rootfs"
+                    case.config["root"]["path"] = case.rootfs
                 (place / "config.json").write_text(json.dumps(case.config))
 
     def _pack(self, root):
@@ -195,13 +197,6 @@ class Guest:
             assert names.wait() == 0 and cpio.wait() == 0
         return archive
 
-    def _disk(self, root):
-        image = self.work / "disk.ext4"
-        run("truncate", "-s", "1200M", image)
-        run("mkfs.ext4", "-q", "-d", root, image)
-        shutil.rmtree(root)
-        return image
-
     def _boot(self, archive, disk, memory_mib, timeout):
         # The console goes to a file: what the guest said stays readable when it does not finish.
         logs = SOURCE / "build/test-logs"
@@ -213,7 +208,7 @@ class Guest:
                    "-append", "console=ttyS0 quiet panic=-1 no_timer_check apparmor=1 security=apparmor", "-display", "none",
                    "-serial", f"file:{console}", "-monitor", "none", "-nic", "none", "-no-reboot"]
         if disk:
-            command += ["-drive", f"file={disk},format=raw,if=virtio,cache=unsafe"]
+            command += ["-drive", f"file={disk},format=raw,if=virtio,snapshot=on"]
         complaint = ""
         # no_timer_check: on a busy machine the emulated timer is late, and the kernel gives up at boot.
         try:

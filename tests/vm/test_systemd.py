@@ -8,6 +8,11 @@ import pytest
 from harness.bundles import DEFAULT_CONFIG
 from harness.guest import Case, Guest
 
+# Those that podman gives, and mknod.
+CAPABILITIES = [f"CAP_{name}" for name in (
+    "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "SETFCAP", "SETGID", "SETPCAP",
+    "SETUID", "SYS_CHROOT")]
+
 
 def bundle(args, cgroups_path=None, annotations=None, **resources):
     config = copy.deepcopy(DEFAULT_CONFIG)
@@ -20,12 +25,12 @@ def bundle(args, cgroups_path=None, annotations=None, **resources):
     return config
 
 
-def for_user(config):
+def for_user(config, host_id=1000):
     """What an ordinary user without subordinate ids may have."""
     section = config["linux"]
     section["namespaces"].append({"type": "user"})
-    section["uidMappings"] = [{"containerID": 0, "hostID": 1000, "size": 1}]
-    section["gidMappings"] = [{"containerID": 0, "hostID": 1000, "size": 1}]
+    section["uidMappings"] = [{"containerID": 0, "hostID": host_id, "size": 1}]
+    section["gidMappings"] = [{"containerID": 0, "hostID": host_id, "size": 1}]
     for mount in config["mounts"]:
         mount["options"] = [o for o in mount.get("options", []) if o != "gid=5"]
     config["mounts"] = [m for m in config["mounts"] if m["type"] != "mqueue"]
@@ -76,6 +81,15 @@ exec hull-runtime run --bundle . delegated
 TEXT
 systemd-run -q --uid=1000 --gid=1000 -p Delegate=yes -p WorkingDirectory=$PWD -E XDG_RUNTIME_DIR=/run/user/1000 \\
     --wait --pipe sh ./script.delegated
+"""
+
+# As podman and hull's own monitor call it: inside a user namespace of the user's.
+IN_USER_NAMESPACE = USER + """
+cat >script.inside <<'TEXT'
+hull-runtime --root /run/user/1000/inside --systemd-cgroup run --bundle . inside
+TEXT
+as_user unshare --user --map-root-user --mount sh ./script.inside
+systemctl --user --machine=user@ list-units --all --plain --no-legend 2>/dev/null | grep hull-inside || echo nothing left
 """
 
 NOT_DELEGATED = USER + "as_user hull-runtime run --bundle . $id || echo exit $?"
@@ -134,6 +148,9 @@ hr delete --force $id; test ! -d ${group%/inner} && echo gone""",
     (Case("an ordinary user's container in a delegated cgroup has its limits", DELEGATED,
           for_user(bundle("cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max", memory={"limit": 64 << 20},
                           pids={"limit": 11}))), "67108864\n11\n"),
+    (Case("an ordinary user's container from inside a user namespace is a scope as well", IN_USER_NAMESPACE,
+          for_user(bundle("cat /sys/fs/cgroup/memory.max; wc -l </proc/self/cgroup", memory={"limit": 64 << 20}), 0)),
+     "67108864\n1\nnothing left\n"),
     (Case("an ordinary user without delegation gets no limits, and is told so", NOT_DELEGATED,
           for_user(bundle("true", memory={"limit": 64 << 20}))), re.compile(r"(?s)cgroup.*delegate.*exit 1\n")),
     (Case("an ordinary user without delegation who asks for none runs", NOT_DELEGATED,
@@ -151,7 +168,7 @@ def guest(binaries, payload, tmp_path_factory):
     binaries.need("runtime")
     for case, _ in CASES:
         case.config["process"]["capabilities"] = {
-            name: ["CAP_KILL", "CAP_MKNOD"] for name in ("bounding", "effective", "permitted")}
+            name: CAPABILITIES for name in ("bounding", "effective", "permitted")}
     return Guest(tmp_path_factory.mktemp("guest"), binaries, payload, [case for case, _ in CASES], systemd=True)
 
 

@@ -23,6 +23,8 @@ store::LayerRecord make_record(const Pipeline::Outcome& outcome, const UnpackOpt
     record.bytes = outcome.report.bytes;
     record.tar_bytes = outcome.tar_bytes;
     record.highest_id = outcome.report.highest_id;
+    if (!outcome.report.has_replaced)
+        record.count = {outcome.report.names, outcome.report.file_bytes};
     record.implied_directories = outcome.report.implied_directories;
     record.userxattr = options.whiteouts == WhiteoutForm::overlay_user;
     return record;

@@ -112,6 +112,7 @@ class Unpacker {
         TRY(reader->drain());
         if (options_.whiteouts != WhiteoutForm::apply) directories_->pending("");
         TRY(finish_directories());
+        report_.has_replaced = report_.has_replaced || directories_->has_replaced();
         return std::move(report_);
     }
 
@@ -186,11 +187,13 @@ class Unpacker {
             made = make();
         }
         if (made < 0) return fail_errno(errno, "create " + quote(below(parent, name)));
+        ++report_.names;
         return made;
     }
 
     Result<void> remove_existing(const UnpackDirectories::Directory& parent,
                                  const std::string& name) {
+        report_.has_replaced = true;
         if (::unlinkat(parent.fd.get(), name.c_str(), 0) == 0) return {};
         if (errno != EISDIR) return fail_errno(errno, "remove " + quote(below(parent, name)));
         directories_->forget(below(parent, name));
@@ -221,6 +224,7 @@ class Unpacker {
                             O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
         }))};
         TRY(write_content(file.get(), entry, reader));
+        report_.file_bytes += entry.size;
         bool has_owner = needs_owner(entry);
         if (has_owner && ::fchown(file.get(), entry.uid, entry.gid) < 0)
             return fail(owner_error(errno, entry));
@@ -388,6 +392,7 @@ class Unpacker {
             return missing("the target is not in this layer");
         if (S_ISDIR(info.st_mode) || is_whiteout(info)) return missing("the target is no file");
         if (below(**folder, target_name) == below(parent, name)) return {};  // to itself
+        if (S_ISREG(info.st_mode)) report_.file_bytes += static_cast<uint64_t>(info.st_size);
         TRY(make_entry(parent, name, [&] {
             return ::linkat((*folder)->fd.get(), target_name.c_str(), parent.fd.get(), name.c_str(),
                             0);
@@ -453,6 +458,7 @@ class Unpacker {
         // An ordinary user may make this one device since Linux 5.8.
         if (::mknodat(parent->fd.get(), hidden.c_str(), S_IFCHR, 0) < 0)
             return fail_errno(errno, "create the whiteout " + quote(below(*parent, hidden)));
+        ++report_.names;
         return {};
     }
 
@@ -463,8 +469,8 @@ class Unpacker {
         for (const auto& entry : TRY(kernel::list_directory_at(parent->fd.get()))) {
             struct stat info{};
             if (::fstatat(parent->fd.get(), entry.name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 &&
-                is_whiteout(info))
-                ::unlinkat(parent->fd.get(), entry.name.c_str(), 0);
+                is_whiteout(info) && ::unlinkat(parent->fd.get(), entry.name.c_str(), 0) == 0)
+                --report_.names;
         }
         return {};
     }

@@ -27,8 +27,11 @@ struct UnpackOptions {
 
 struct UnpackReport {
     uint64_t entries = 0;
-    uint64_t bytes = 0;       ///< content of regular files
-    uint32_t highest_id = 0;  ///< highest uid or gid of any member
+    uint64_t bytes = 0;         ///< content of regular files
+    uint32_t highest_id = 0;    ///< highest uid or gid of any member
+    uint64_t names = 0;         ///< entries in the tree that are no folders
+    uint64_t file_bytes = 0;    ///< sum of the sizes of regular files, by name
+    bool has_replaced = false;  ///< a member took the place of another: the two above are not exact
     /// Folders without a member of their own.
     std::vector<std::string> implied_directories;
     uint64_t skipped_devices = 0;  ///< device nodes are never made

@@ -122,6 +122,7 @@ Result<UnpackDirectories::Handle> UnpackDirectories::resolve_last(const Handle& 
         // A whiteout of this layer: what was below is gone, the new folder hides it.
         if (::unlinkat(parent->fd.get(), name.c_str(), 0) < 0)
             return fail_errno(errno, "remove " + quote(real));
+        has_replaced_ = true;
         Handle folder = TRY(make(*parent, name));
         TRY(set_opaque(*folder));
         return folder;

@@ -57,6 +57,8 @@ class UnpackDirectories {
     /// Folders that are there already get their times back at the end: unpacking one layer over
     /// another changes what is in them, not them.
     void keep_times() { keep_times_ = true; }
+    /// Whether a whiteout gave way to a folder that members imply.
+    bool has_replaced() const { return has_replaced_; }
     /// Marks a folder as hiding everything below this layer.
     Result<void> set_opaque(const Directory& directory);
     /// Forgets open folders and pending metadata of `path` and what is below it: it was removed.
@@ -78,6 +80,7 @@ class UnpackDirectories {
     kernel::RootedPath root_;
     std::string opaque_attribute_;
     bool keep_times_ = false;
+    bool has_replaced_ = false;
     std::map<std::string, PendingDirectory> pending_;
     /// By the path that was asked for, which may lead over links. Newest first.
     std::list<std::pair<std::string, Handle>> open_;

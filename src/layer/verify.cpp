@@ -60,6 +60,7 @@ Result<FreshTree> unpack_again(const store::Store& store, const LayerRequest& re
     record.bytes = report.bytes;
     record.tar_bytes = tar.count();
     record.highest_id = report.highest_id;
+    if (!report.has_replaced) record.count = {report.names, report.file_bytes};
     record.implied_directories = std::move(report.implied_directories);
     record.userxattr = request.unpack.whiteouts == WhiteoutForm::overlay_user;
     return FreshTree{std::move(staged), std::move(record)};

@@ -45,6 +45,9 @@ Result<LayerRecord> load_layer_record(const std::string& folder) {
     auto highest = parse_number<uint32_t>(fields["highest-id"]);
     if (!highest) return damaged("highest-id");
     record.highest_id = *highest;
+    auto names = parse_number<uint64_t>(fields["names"]);
+    auto file_bytes = parse_number<uint64_t>(fields["file-bytes"]);
+    if (names && file_bytes) record.count = {*names, *file_bytes};
     record.userxattr = fields["userxattr"] == "yes";
     record.boot_id = fields["boot-id"];
     record.durable = ::access((folder + "/durable").c_str(), F_OK) == 0;
@@ -63,6 +66,9 @@ Result<void> save_layer_record(const std::string& folder, const LayerRecord& rec
                        "\ntar-bytes " + std::to_string(record.tar_bytes) + "\nhighest-id " +
                        std::to_string(record.highest_id) + "\nuserxattr " +
                        (record.userxattr ? "yes" : "no") + "\nboot-id " + current_boot_id() + "\n";
+    if (record.count)
+        text += "names " + std::to_string(record.count->names) + "\nfile-bytes " +
+                std::to_string(record.count->file_bytes) + "\n";
     if (!record.implied_directories.empty()) {
         std::string names = join(record.implied_directories, std::string_view{"\0", 1});
         TRY(write_file_atomically(folder + "/implied", names));

@@ -1,13 +1,16 @@
 #include "store/layers.hpp"
 
 #include <fcntl.h>
+#include <fts.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
+#include <memory>
 
 #include "base/file.hpp"
 #include "base/text.hpp"
@@ -19,6 +22,49 @@ namespace {
 
 bool is_there(const std::string& path) {
     return ::access(path.c_str(), F_OK) == 0;
+}
+
+/// Walks a tree as LayerRecord::Count says.
+/// @return false: something could not be read.
+bool count_tree(const std::string& path, LayerRecord::Count& count) {
+    std::string copy = path;
+    std::array<char*, 2> roots{copy.data(), nullptr};
+    std::unique_ptr<FTS, decltype(&::fts_close)> walk{
+        ::fts_open(roots.data(), FTS_PHYSICAL | FTS_NOCHDIR, nullptr), &::fts_close};
+    if (!walk) return false;
+    bool is_whole = true;
+    while (FTSENT* entry = ::fts_read(walk.get())) {
+        switch (entry->fts_info) {
+            case FTS_D:
+            case FTS_DP:
+                break;
+            case FTS_DNR:
+            case FTS_ERR:
+            case FTS_NS:
+                is_whole = false;
+                break;
+            default:
+                ++count.names;
+                if (S_ISREG(entry->fts_statp->st_mode))
+                    count.file_bytes += static_cast<uint64_t>(entry->fts_statp->st_size);
+        }
+    }
+    return is_whole;
+}
+
+/// Whether a tree from before a restart has all it had.
+bool survived_restart(const std::string& folder, const LayerRecord& record) {
+    if (!record.count) return false;
+    LayerRecord::Count found;
+    bool is_whole = count_tree(folder + "/tree", found);
+    if (is_whole && found == *record.count) {
+        (void)open_path(folder + "/durable", O_WRONLY | O_CREAT, 0644);
+        return true;
+    }
+    // An ordinary user cannot look into a few folders outside of the namespace that owns them: what
+    // lies there is not missed.
+    return !is_whole && ::geteuid() != 0 && found.names <= record.count->names &&
+           found.file_bytes <= record.count->file_bytes;
 }
 
 }  // namespace
@@ -52,7 +98,7 @@ bool Layers::has(const spec::Digest& diff_id) const {
     if (!is_there(folder + "/tree")) return false;
     if (is_there(folder + "/durable")) return true;
     auto record = load_layer_record(folder);
-    return record && record->boot_id == current_boot_id();
+    return record && (record->boot_id == current_boot_id() || survived_restart(folder, *record));
 }
 
 Result<LayerRecord> Layers::record(const spec::Digest& diff_id) const {

@@ -18,11 +18,21 @@ struct LayerRecord {
     uint64_t bytes = 0;    ///< content of regular files
     uint64_t tar_bytes = 0;
     uint32_t highest_id = 0;  ///< highest uid or gid of any member
+    /// What a walk over the whole tree must count: names that are no folders, and the sizes of
+    /// regular files by name. Not set: not known.
+    struct Count {
+        uint64_t names = 0;
+        uint64_t file_bytes = 0;
+        bool operator==(const Count&) const = default;
+    };
+    std::optional<Count> count;
     /// Folders that the archive only implies by what lies in them (relative, any bytes): their
     /// metadata comes from the layers below.
     std::vector<std::string> implied_directories;
     bool userxattr = false;  ///< opaque folders are marked by user.overlay.* (rootless)
-    /// Written to disk for good; else trusted only while the machine stays up.
+    /// Known to be on disk for good. Else the tree is trusted while the machine stays up, and after
+    /// a restart when it has all names and sizes: a file whose bytes got lost with the power has
+    /// lost its size as well (ext4, xfs and btrfs set it after the bytes).
     bool durable = false;
     std::string boot_id;
 };
@@ -52,7 +62,8 @@ class Layers {
   public:
     explicit Layers(std::string root) : root_(std::move(root)) {}
 
-    /// Whether the tree is there and can be trusted (see LayerRecord::durable).
+    /// Whether the tree is there and can be trusted (see LayerRecord::durable). The first look
+    /// after a restart of the machine walks it.
     bool has(const spec::Digest& diff_id) const;
     /// layers/sha256/HEX/tree.
     std::string tree_path(const spec::Digest& diff_id) const;
@@ -74,8 +85,7 @@ class Layers {
     Result<std::vector<std::string>> lower_directories(
         const std::vector<spec::Digest>& diff_ids) const;
 
-    /// Flushes all layers to disk and records it. Slow; never on the hot path: until then, layers
-    /// count as missing after an unclean restart and are unpacked again from their blobs.
+    /// Flushes all layers to disk and records it. Slow; never on the hot path.
     Result<void> make_durable() const;
     /// No error if it is not there. The tree is renamed away first: gone at once for others.
     Result<void> remove(const spec::Digest& diff_id) const;

@@ -45,6 +45,7 @@ def kill_after(process, seconds):
     process.communicate()
 
 
+@pytest.mark.timeout(1800)
 def test_killed_pulls_and_removals_leave_a_whole_store(image, fake_registry):
     chance = random.Random(20261122)
     layers = image_layers(chance)

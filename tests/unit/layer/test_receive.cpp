@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include "base/fd.hpp"
 #include "layer/archives.hpp"
 #include "layer/compress.hpp"
@@ -220,4 +222,37 @@ TEST_CASE("a flipped byte in a tree is found and repaired from its blob") {
     CHECK(found->was_repaired);
     CHECK(*read_file(file) == "hello");
     CHECK(layer::verify_layer(*at.store, *at.lease, at.request, false)->differences.empty());
+}
+
+TEST_CASE("after a restart of the machine a tree counts when it has all its names and sizes") {
+    Fixture at;
+    REQUIRE(at.receive(at.blob));
+    std::string folder = parent_path(at.store->layers().tree_path(at.request.diff_id));
+    // As if the machine had been started again since.
+    std::string record = *read_file(folder + "/record");
+    size_t boot = record.find("boot-id ");
+    REQUIRE(boot != std::string::npos);
+    record.replace(boot, record.find('\n', boot) - boot, "boot-id another");
+    REQUIRE(write_file_atomically(folder + "/record", record));
+
+    SUBCASE("whole") {
+        CHECK(at.store->layers().has(at.request.diff_id));
+        CHECK(path_exists(folder + "/durable"));
+    }
+    SUBCASE("a file lost its bytes with the power") {
+        REQUIRE(::truncate((folder + "/tree/d/f").c_str(), 0) == 0);
+        CHECK_FALSE(at.store->layers().has(at.request.diff_id));
+        // The next pull unpacks it from the blob that is here.
+        REQUIRE(at.start()->is_complete());
+        CHECK(at.store->layers().has(at.request.diff_id));
+        CHECK(*read_file(folder + "/tree/d/f") == "hello");
+    }
+    SUBCASE("a file is missing") {
+        REQUIRE(::unlink((folder + "/tree/d/1").c_str()) == 0);
+        CHECK_FALSE(at.store->layers().has(at.request.diff_id));
+    }
+    SUBCASE("flushed for good before") {
+        REQUIRE(write_file_atomically(folder + "/durable", ""));
+        CHECK(at.store->layers().has(at.request.diff_id));
+    }
 }

@@ -97,6 +97,7 @@ def docker_bundle(directory, rootfs, change=None):
     directory.mkdir(parents=True)
     config = json.loads((HERE / "docker-config.json").read_text())
     config["root"]["path"] = str(rootfs)
+    config["linux"]["cgroupsPath"] = f"/hull-bench-{os.getpid()}"  # two benchmarks at once do not collide
     if change:
         change(config)
     (directory / "config.json").write_text(json.dumps(config))

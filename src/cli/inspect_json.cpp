@@ -117,7 +117,7 @@ Json container_json(const Engine& engine, const ContainerView& view) {
         {"HostConfig", host_config_json(view)},
         {"Mounts", mounts_json(engine, view)},
         {"MandatoryLayers", mandatory_layers(view)},
-                {"Warnings", config.warnings}};
+        {"Warnings", config.warnings}};
     out["IdRange"] = {{"First", record.range.first}, {"Count", record.range.count}};
     out["Config"] = {
         {"Hostname", config.hostname.empty() ? record.id.substr(0, 12) : config.hostname},

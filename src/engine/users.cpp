@@ -50,10 +50,24 @@ Result<std::optional<uint32_t>> parse_id(std::string_view text, std::string_view
     return *id;
 }
 
-Result<uint32_t> resolve_group(std::string_view group, std::string_view group_file) {
+/// What is said where a name was asked for and the file of names cannot be read.
+tl::unexpected<Error> unreadable(Error error, std::string wanted) {
+    if (error.hint.empty())
+        error.hint = "use a number: it needs no look into the container's files";
+    return fail(std::move(error).with_context(std::move(wanted)));
+}
+
+using NameFile = Result<std::optional<std::string>>;
+
+std::string_view text_of(const NameFile& file) {
+    return file && *file ? std::string_view(**file) : std::string_view();
+}
+
+Result<uint32_t> resolve_group(std::string_view group, const NameFile& group_file) {
     if (auto id = TRY(parse_id(group, "group"))) return *id;
+    if (!group_file) return unreadable(group_file.error(), "find group " + std::string(group));
     std::optional<uint32_t> found;
-    for_each_group(group_file, [&](const GroupEntry& entry) {
+    for_each_group(text_of(group_file), [&](const GroupEntry& entry) {
         if (entry.name == group) found = entry.gid;
         return found.has_value();
     });
@@ -78,8 +92,10 @@ void add_member_groups(ResolvedUser& user, std::string_view group_file) {
 Result<ResolvedUser> resolve_user(const std::string& user,
                                   const std::vector<std::string>& extra_groups,
                                   const ReadFile& read) {
-    std::string passwd = TRY(read("/etc/passwd")).value_or("");
-    std::string groups = TRY(read("/etc/group")).value_or("");
+    // A file that cannot be read matters only to who asks for a name: a container that puts a link
+    // or a pipe in its place must not lock its owner out of `exec -u 0`.
+    const NameFile passwd_file = read("/etc/passwd");
+    const NameFile group_file = read("/etc/group");
     std::string_view text = user.empty() ? std::string_view("0") : std::string_view(user);
     size_t colon = text.find(':');
     std::string_view name = text.substr(0, colon);
@@ -88,7 +104,7 @@ Result<ResolvedUser> resolve_user(const std::string& user,
     ResolvedUser out;
     auto uid = TRY(parse_id(name, "user"));
     bool found = false;
-    for_each_passwd(passwd, [&](const PasswdEntry& entry) {
+    for_each_passwd(text_of(passwd_file), [&](const PasswdEntry& entry) {
         found = uid ? entry.uid == *uid : entry.name == name;
         if (!found) return false;
         out.uid = entry.uid;
@@ -97,11 +113,13 @@ Result<ResolvedUser> resolve_user(const std::string& user,
         out.name = entry.name;
         return true;
     });
-    if (!found && !uid)
+    if (!found && !uid) {
+        if (!passwd_file) return unreadable(passwd_file.error(), "find user " + std::string(name));
         return fail(
             Errc::not_found,
             "unable to find user " + std::string(name) + ": no matching entries in passwd file",
             "use a number, or a user of the image's /etc/passwd");
+    }
     if (!found) {
         out.uid = *uid;
         if (*uid == 0) {
@@ -110,11 +128,11 @@ Result<ResolvedUser> resolve_user(const std::string& user,
         }
     }
     if (colon != std::string_view::npos && colon + 1 < text.size())
-        out.gid = TRY(resolve_group(text.substr(colon + 1), groups));
+        out.gid = TRY(resolve_group(text.substr(colon + 1), group_file));
     else
-        add_member_groups(out, groups);
+        add_member_groups(out, text_of(group_file));
     for (const auto& group : extra_groups)
-        out.groups.push_back(TRY(resolve_group(group, groups)));
+        out.groups.push_back(TRY(resolve_group(group, group_file)));
     std::ranges::sort(out.groups);
     auto repeated = std::ranges::unique(out.groups);
     out.groups.erase(repeated.begin(), repeated.end());

@@ -9,15 +9,9 @@ import time
 import pytest
 
 from harness.programs import popen
+from harness.waiting import wait_until
 
 QUICK = ["--network", "none"]
-
-
-def wait_until(condition, what, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds} s: {what}"
-        time.sleep(0.05)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from harness.programs import popen, run
+from harness.waiting import wait_until
 
 
 class Hull:
@@ -39,6 +40,10 @@ class Hull:
 
     def containers(self):
         return self("ps", "-a", "-q", check=False).out.split()
+
+    def wait_for_log(self, name, text):
+        """Waits until the container has printed `text`."""
+        wait_until(lambda: text in self("logs", name, check=False).out, f"{name} prints {text!r}")
 
     def close(self):
         """Removes every container and all state."""

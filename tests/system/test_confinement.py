@@ -350,21 +350,37 @@ def test_25_no_descriptor_leaks_in(box):
     assert box.sh("pwd", options=["-w", "/proc/self/fd/9/../../tmp"], check=False).out.strip() in ("", "/tmp")
 
 
+def exec_in_hostile(box, script, *exec_options):
+    """Runs `script` in a container and, once it is through, an exec that looks at the files it left."""
+    box.hull("run", "-d", "--name", "hostile", "probe", "sh", "-c", script + "; echo ready; sleep 300")
+    box.hull.wait_for_log("hostile", "ready")
+    done = box.hull("exec", *exec_options, "hostile", "stat", "-Lc", "%u", "/proc/self", check=False, timeout=20)
+    box.hull("rm", "-f", "hostile")
+    return done
+
+
 def test_26_exec_follows_none_of_the_containers_links(box, scratch):
     spy = scratch / "passwd"
     spy.write_text("spy:x:77:77::/:/bin/sh\n")
-    box.hull("run", "-d", "--name", "hostile", "probe", "sh", "-c",
-             f"rm /etc/passwd; ln -s {spy} /etc/passwd; ln -sf /proc/1/root/../../..{spy} /etc/group; echo ready; "
-             "sleep 300")
-    done = box.hull("exec", "-u", "spy", "hostile", "true", check=False)
-    assert done.code != 0 and "spy" in done.err
-    box.hull("rm", "-f", "hostile")
+    done = exec_in_hostile(box, f"rm /etc/passwd; ln -s {spy} /etc/passwd", "-u", "spy")
+    assert done.code != 0 and "unable to find user spy" in done.err, done.err
+
+
+def test_26_exec_follows_no_magic_link_and_names_the_file(box, scratch):
+    spy = scratch / "passwd"
+    spy.write_text("spy:x:77:77::/:/bin/sh\n")
+    link = f"ln -sf /proc/1/root/../../..{spy} /etc/passwd; ln -sf /proc/1/root/{spy} /etc/group"
+    done = exec_in_hostile(box, link, "-u", "spy")
+    assert done.code != 0 and "find user spy" in done.err and "etc/passwd" in done.err, done.err
+    done = exec_in_hostile(box, link, "-u", "0:spy")
+    assert done.code != 0 and "find group spy" in done.err and "etc/group" in done.err, done.err
+    done = exec_in_hostile(box, link, "-u", "7:8")
+    assert (done.code, done.out) == (0, "7\n"), done.err
 
 
 def test_26_a_pipe_in_the_place_of_passwd_hangs_nobody(box):
-    box.hull("run", "-d", "--name", "hostile", "probe", "sh", "-c", "rm /etc/passwd; mkfifo /etc/passwd; sleep 300")
-    box.hull("exec", "-u", "1000", "hostile", "true", check=False, timeout=20)
-    box.hull("rm", "-f", "hostile")
+    done = exec_in_hostile(box, "rm /etc/passwd; mkfifo /etc/passwd", "-u", "1000")
+    assert (done.code, done.out) == (0, "1000\n"), done.err
 
 
 # --- Rootless -------------------------------------------------------------------------------------

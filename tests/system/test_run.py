@@ -2,9 +2,9 @@
 
 import json
 import signal
-import time
 
 import pytest
+from harness.waiting import wait_until
 
 
 @pytest.fixture(params=["root", "ordinary user"])
@@ -14,13 +14,6 @@ def any_hull(request, busybox_tar):
     with open(busybox_tar, "rb") as tar:
         it("import", "-", "busybox", stdin=tar)
     return it
-
-
-def wait_until(condition, what, seconds=15):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds} s: {what}"
-        time.sleep(0.02)
 
 
 def status_of(hull, name):

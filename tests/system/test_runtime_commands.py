@@ -6,18 +6,11 @@ import os
 import signal
 import socket
 import subprocess
-import time
 
 import pytest
 
 from harness.programs import run
-
-
-def wait_for(condition, what, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds} s: {what}"
-        time.sleep(0.005)
+from harness.waiting import wait_until
 
 
 @pytest.fixture
@@ -41,7 +34,7 @@ def test_create_start_state_kill_delete(runtime, bundle):
     assert runtime.state(id)["status"] == "running"
     assert "not stopped: running" in runtime("delete", id, code=1).err
     runtime("kill", id, "KILL")
-    wait_for(lambda: runtime.state(id)["status"] == "stopped", "it has stopped")
+    wait_until(lambda: runtime.state(id)["status"] == "stopped", "it has stopped")
     assert runtime.state(id)["pid"] == 0
     assert "has stopped" in runtime("start", id, code=1).err
     runtime("delete", id)
@@ -172,7 +165,7 @@ def test_pause_and_resume(runtime, sleeper):
 def test_a_paused_container_can_be_killed(runtime, sleeper):
     runtime("pause", sleeper)
     runtime("kill", sleeper, "KILL")
-    wait_for(lambda: runtime.state(sleeper)["status"] == "stopped", "it has ended")
+    wait_until(lambda: runtime.state(sleeper)["status"] == "stopped", "it has ended")
 
 
 @pytest.mark.needs("cgroup:pids", "cgroup_v1")
@@ -197,13 +190,13 @@ def test_kill_by_name_number_and_for_all(runtime, bundle):
     for how in (["USR1"], ["SIGUSR1"], ["10"]):
         id = runtime.create(it)
         runtime("start", id)
-        wait_for(lambda: len(json.loads(runtime("ps", "-f", "json", id).out)) > 1, "the shell has started its child")
+        wait_until(lambda: len(json.loads(runtime("ps", "-f", "json", id).out)) > 1, "the shell has started its child")
         runtime("kill", id, *how)
-        wait_for(lambda: runtime.state(id)["status"] == "stopped", "it has ended")
+        wait_until(lambda: runtime.state(id)["status"] == "stopped", "it has ended")
         # Without a pid namespace the child lives on; kill --all reaches it, and delete as well.
         assert json.loads(runtime("ps", "-f", "json", id).out)
         runtime("kill", "--all", id, "KILL")
-        wait_for(lambda: not json.loads(runtime("ps", "-f", "json", id).out), "all have ended")
+        wait_until(lambda: not json.loads(runtime("ps", "-f", "json", id).out), "all have ended")
         runtime("delete", id)
     assert "signal" in runtime("kill", runtime.new_id(), "NOSUCH", code=1).err
 
@@ -292,7 +285,7 @@ def test_notify_socket(runtime, bundle, scratch):
             child = subprocess.Popen([str(a) for a in runtime.arguments("run", "-d", "--bundle", it, id)],
                                      stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                                      env={**os.environ, "NOTIFY_SOCKET": str(scratch / "notify")})
-            wait_for(lambda: (scratch / "out").read_text() == "/run/notify/notify.sock\n", "the program sees the socket")
+            wait_until(lambda: (scratch / "out").read_text() == "/run/notify/notify.sock\n", "the program sees the socket")
             assert child.poll() is None, "run -d waits until the container is ready"
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
                 sender.connect(str(runtime.root / id / "notify" / "notify.sock"))
@@ -340,7 +333,7 @@ def test_console_socket_and_pidfd_socket(runtime, bundle, scratch):
         assert seen.split() == [b"/dev/pts/0", b"size", b"33", b"99"]
         os.close(master)
         os.close(pidfd)
-        wait_for(lambda: runtime.state(id)["status"] == "stopped", "it has ended")
+        wait_until(lambda: runtime.state(id)["status"] == "stopped", "it has ended")
         runtime("delete", id)
     done = runtime("create", "--bundle", bundle(["true"], terminal=True), runtime.new_id(), code=1)
     assert "console socket" in done.err

@@ -5,12 +5,12 @@ import json
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from harness.leftovers import cgroups
+from harness.waiting import wait_until
 
 CREATE_STEPS = ["directory_made", "state_saved", "cgroup_made", "child_made", "pid_saved", "hooks", "launched"]
 DELETE_STEPS = ["process_ended", "cgroup_removed", "directory_removed"]
@@ -25,20 +25,13 @@ def stat_of(pid):
     return fields[0], int(fields[1])
 
 
-def wait_for(condition, what, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds} s: {what}"
-        time.sleep(0.005)
-
-
 def pause_then_kill(runtime, step, *args):
     """Runs a command up to `step` and kills it there."""
     command = subprocess.Popen([str(a) for a in runtime.arguments(*args)], stdin=subprocess.DEVNULL,
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                env={**os.environ, "HULL_DEBUG_PAUSE_AT": step})
     try:
-        wait_for(lambda: command.poll() is not None or stat_of(command.pid)[0] == "T", f"the pause at {step}")
+        wait_until(lambda: command.poll() is not None or stat_of(command.pid)[0] == "T", f"the pause at {step}")
         assert command.poll() is None, f"{args[0]} never came to {step}: exit {command.returncode}"
     finally:
         command.kill()
@@ -94,7 +87,7 @@ def test_create_killed(runtime, bundle, step):
     id = runtime.new_id(step)
     pause_then_kill(runtime, step, "create", "--bundle", bundle(["sleep", "300"], with_hooks), id)
     # The half-made process ends with its creator; only one that waits for its start stays.
-    wait_for(lambda: told_state(runtime, id) in (None, "stopped", "created"), "the state is settled")
+    wait_until(lambda: told_state(runtime, id) in (None, "stopped", "created"), "the state is settled")
     runtime("delete", "--force", id)
     nothing_left(runtime, id)
     again = runtime.create(bundle(["true"]), name="again")
@@ -107,7 +100,7 @@ def test_run_killed(runtime, bundle, step):
     pause_then_kill(runtime, step, "run", "--bundle", bundle(["sleep", "300"], with_hooks), id)
     # Nobody waits between create and start of a run: once all is saved the program starts by itself.
     wanted = {"started": ("running",), "launched": ("running", "stopped")}.get(step, (None, "stopped"))
-    wait_for(lambda: told_state(runtime, id) in wanted, f"the state is one of {wanted}")
+    wait_until(lambda: told_state(runtime, id) in wanted, f"the state is one of {wanted}")
     runtime("delete", "--force", id)
     nothing_left(runtime, id)
 
@@ -116,7 +109,7 @@ def test_run_killed(runtime, bundle, step):
 def test_start_killed(runtime, bundle, step, wanted):
     id = runtime.create(bundle(["sleep", "300"]))
     pause_then_kill(runtime, step, "start", id)
-    wait_for(lambda: told_state(runtime, id) == wanted, f"the state is {wanted}")
+    wait_until(lambda: told_state(runtime, id) == wanted, f"the state is {wanted}")
     if wanted == "created":  # nothing has happened: it can still be started
         runtime("start", id)
         assert told_state(runtime, id) == "running"
@@ -144,7 +137,7 @@ def test_delete_killed(runtime, bundle, step, force):
     runtime("start", id)
     if not force:
         runtime("kill", id, "KILL")
-        wait_for(lambda: told_state(runtime, id) == "stopped", "it has ended")
+        wait_until(lambda: told_state(runtime, id) == "stopped", "it has ended")
     pause_then_kill(runtime, step, "delete", *(["--force"] if force else []), id)
     assert told_state(runtime, id) in (None, "stopped")
     runtime("delete", "--force", id)
@@ -156,7 +149,7 @@ def test_the_container_killed_is_told_at_once(runtime, bundle):
     runtime("start", id)
     pid = runtime.state(id)["pid"]
     os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: told_state(runtime, id) == "stopped", "it is told as stopped")
+    wait_until(lambda: told_state(runtime, id) == "stopped", "it is told as stopped")
     assert "container not running" in runtime("kill", id, code=1).err
     assert "container not running" in runtime("exec", id, "true", code=255).err
     runtime("delete", id)

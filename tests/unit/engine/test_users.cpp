@@ -80,3 +80,17 @@ TEST_CASE("--group-add takes names and numbers") {
     REQUIRE(user);
     CHECK(user->groups == Groups{29, 44});
 }
+
+TEST_CASE("files that cannot be read matter only to names") {
+    auto read_failing = [](std::string_view) -> Result<std::optional<std::string>> {
+        return fail(Errc::denied, "a link where none may be");
+    };
+    auto user = resolve_user("7:8", {}, read_failing);
+    REQUIRE(user);
+    CHECK(user->uid == 7);
+    CHECK(user->gid == 8);
+    CHECK(resolve_user("", {}, read_failing)->uid == 0);
+    CHECK(resolve_user("www", {}, read_failing).error().code == Errc::denied);
+    CHECK(resolve_user("0:www", {}, read_failing).error().code == Errc::denied);
+    CHECK(resolve_user("0", {"audio"}, read_failing).error().code == Errc::denied);
+}

@@ -16,6 +16,24 @@ file(GLOB pages CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/docs/man/*.1)
 foreach(page IN LISTS pages)
     install(FILES ${page} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 endforeach()
+
+# The shells' completions say what --help says: they are made from it.
+find_program(PYTHON NAMES /usr/bin/python3 python3 REQUIRED)
+set(completions ${CMAKE_SOURCE_DIR}/build/completions)
+add_custom_command(OUTPUT ${completions}/hull.bash
+    COMMAND ${PYTHON} ${CMAKE_SOURCE_DIR}/tools/make_completions ${completions}
+    DEPENDS hull hull-runtime hull-image ${CMAKE_SOURCE_DIR}/tools/make_completions
+            ${CMAKE_SOURCE_DIR}/tools/help_texts.py
+    COMMENT "Making the shells' completions" VERBATIM)
+add_custom_target(completions ALL DEPENDS ${completions}/hull.bash)
+foreach(program hull hull-runtime)
+    install(FILES ${completions}/${program}.bash RENAME ${program}
+            DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+    install(FILES ${completions}/${program}.zsh RENAME _${program}
+            DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions)
+    install(FILES ${completions}/${program}.fish
+            DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
+endforeach()
 install(FILES ${CMAKE_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME copyright)
 install(FILES ${CMAKE_SOURCE_DIR}/README.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 

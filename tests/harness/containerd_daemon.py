@@ -1,12 +1,17 @@
 """Debian's containerd with every path of its own; stopped by its own pid."""
 
+import os
 import shutil
 import subprocess
 import time
 from pathlib import Path
 
 from harness.docker_daemon import mounts_below
+from harness.leftovers import remove_cgroup_parent
 from harness.programs import run
+
+# containerd's namespace, and with it the parent of its containers' cgroups.
+NAMESPACE = f"hulltest-{os.getpid()}-containerd"
 
 CONFIG = """version = 2
 root = "{directory}/root"
@@ -37,7 +42,7 @@ class Containerd:
             time.sleep(0.1)
 
     def ctr(self, *args, **options):
-        return run("ctr", "-a", self.directory / "containerd.sock", *args, **options)
+        return run("ctr", "-a", self.directory / "containerd.sock", "-n", NAMESPACE, *args, **options)
 
     def run_container(self, *options_image_id_command, **options):
         """`ctr run` with the runtime under test."""
@@ -55,3 +60,4 @@ class Containerd:
         for point in mounts_below(self.directory):
             run("umount", "-l", point, check=False)
         shutil.rmtree(self.directory, ignore_errors=True)
+        remove_cgroup_parent(NAMESPACE)

@@ -6,7 +6,10 @@ import subprocess
 import time
 from pathlib import Path
 
+from harness.leftovers import remove_cgroup_parent
 from harness.programs import run
+
+CGROUP_PARENT = f"hulltest-{os.getpid()}-docker"
 
 
 class DockerDaemon:
@@ -23,7 +26,7 @@ class DockerDaemon:
         self._process = subprocess.Popen(
             ["dockerd", "--data-root", self.directory / "data", "--exec-root", self.directory / "exec",
              "--pidfile", self.directory / "docker.pid", "-H", f"unix://{self.socket}", "--iptables=false",
-             "--ip6tables=false", "--bridge=none", "--storage-driver=overlay2",
+             "--ip6tables=false", f"--cgroup-parent=/{CGROUP_PARENT}", "--bridge=none", "--storage-driver=overlay2",
              "--add-runtime", f"hull={runtime}", "--default-runtime=hull"],
             stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,
             # docker.io's own containerd and shim live in /usr/bin; the client's plugins are not wanted.
@@ -63,6 +66,7 @@ class DockerDaemon:
         for point in mounts_below(self.directory):
             run("umount", "-l", point, check=False)
         shutil.rmtree(self.directory, ignore_errors=True)
+        remove_cgroup_parent(CGROUP_PARENT)
 
 
 def mounts_below(directory):

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,25 +13,7 @@
 #include "base/file.hpp"
 
 namespace hull {
-namespace {
-
-/// posix_spawn's two option objects, destroyed together.
-struct SpawnOptions {
-    posix_spawn_file_actions_t actions{};
-    posix_spawnattr_t attributes{};
-    SpawnOptions() {
-        ::posix_spawn_file_actions_init(&actions);
-        ::posix_spawnattr_init(&attributes);
-    }
-    ~SpawnOptions() {
-        ::posix_spawn_file_actions_destroy(&actions);
-        ::posix_spawnattr_destroy(&attributes);
-    }
-    SpawnOptions(const SpawnOptions&) = delete;
-    SpawnOptions& operator=(const SpawnOptions&) = delete;
-};
-
-std::vector<char*> pointers(const std::vector<std::string>& strings) {
+std::vector<char*> exec_pointers(const std::vector<std::string>& strings) {
     std::vector<char*> out;
     out.reserve(strings.size() + 1);
     for (const auto& text : strings)
@@ -40,8 +21,6 @@ std::vector<char*> pointers(const std::vector<std::string>& strings) {
     out.push_back(nullptr);
     return out;
 }
-
-}  // namespace
 
 Result<pid_t> spawn(const SpawnRequest& request) {
     SpawnOptions options;
@@ -71,8 +50,8 @@ Result<pid_t> spawn(const SpawnRequest& request) {
 
     std::vector<std::string> arguments{request.program};
     arguments.insert(arguments.end(), request.args.begin(), request.args.end());
-    auto argv = pointers(arguments);
-    auto envp = pointers(request.environment);
+    auto argv = exec_pointers(arguments);
+    auto envp = exec_pointers(request.environment);
     pid_t pid = -1;
     int failed =
         ::posix_spawnp(&pid, request.program.c_str(), &options.actions, &options.attributes,

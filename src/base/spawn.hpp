@@ -1,5 +1,6 @@
 #pragma once
 
+#include <spawn.h>
 #include <sys/types.h>
 
 #include <string>
@@ -21,6 +22,26 @@ struct SpawnRequest {
     std::vector<std::pair<int, int>> fds;
     bool new_session = false;  ///< setsid(2)
 };
+
+/// posix_spawn's two option objects, destroyed together.
+struct SpawnOptions {
+    posix_spawn_file_actions_t actions{};
+    posix_spawnattr_t attributes{};
+    SpawnOptions() {
+        ::posix_spawn_file_actions_init(&actions);
+        ::posix_spawnattr_init(&attributes);
+    }
+    ~SpawnOptions() {
+        ::posix_spawn_file_actions_destroy(&actions);
+        ::posix_spawnattr_destroy(&attributes);
+    }
+    SpawnOptions(const SpawnOptions&) = delete;
+    SpawnOptions& operator=(const SpawnOptions&) = delete;
+};
+
+/// The form that execve(2) and posix_spawn(3) take: a null pointer ends it.
+/// @return  pointers into `strings`, which must outlive them and stay unchanged
+std::vector<char*> exec_pointers(const std::vector<std::string>& strings);
 
 /// How a process ended.
 struct ExitStatus {

@@ -18,21 +18,6 @@ constexpr size_t kBuffer = 256U << 10U;
 constexpr size_t kMaxDocument = 4U << 20U;
 constexpr std::string_view kLayoutFile = R"({"imageLayoutVersion":"1.0.0"})";
 
-class FileReader final : public registry::BlobReader {
-  public:
-    explicit FileReader(Fd file) : file_(std::move(file)) {}
-    Result<size_t> read(std::span<char> into) override {
-        for (;;) {
-            ssize_t got = ::read(file_.get(), into.data(), into.size());
-            if (got >= 0) return static_cast<size_t>(got);
-            if (errno != EINTR) return fail_errno(errno, "read a blob");
-        }
-    }
-
-  private:
-    Fd file_;
-};
-
 std::string blob_path(const std::string& folder, const spec::Digest& digest) {
     return folder + "/blobs/" + std::string{spec::algorithm_name(digest.algorithm())} + "/" +
            digest.hex();
@@ -164,7 +149,7 @@ Result<std::unique_ptr<registry::BlobReader>> open_file_blob(const std::string& 
     Fd file = TRY(open_path(path, O_RDONLY | O_NOFOLLOW));
     if (offset > 0 && ::lseek(file.get(), static_cast<off_t>(offset), SEEK_SET) < 0)
         return fail_errno(errno, "seek in " + path);
-    return std::make_unique<FileReader>(std::move(file));
+    return registry::read_blob_file(std::move(file));
 }
 
 Result<std::string> write_file_blob(const std::string& path, const spec::Descriptor& descriptor,

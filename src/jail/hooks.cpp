@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,30 +23,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr size_t kKeptErrorText = 4096;
 
-std::vector<char*> pointers(const std::vector<std::string>& strings) {
-    std::vector<char*> out;
-    out.reserve(strings.size() + 1);
-    for (const auto& text : strings)
-        out.push_back(const_cast<char*>(text.c_str()));
-    out.push_back(nullptr);
-    return out;
-}
-
-struct SpawnOptions {
-    posix_spawn_file_actions_t actions{};
-    posix_spawnattr_t attributes{};
-    SpawnOptions() {
-        ::posix_spawn_file_actions_init(&actions);
-        ::posix_spawnattr_init(&attributes);
-    }
-    ~SpawnOptions() {
-        ::posix_spawn_file_actions_destroy(&actions);
-        ::posix_spawnattr_destroy(&attributes);
-    }
-    SpawnOptions(const SpawnOptions&) = delete;
-    SpawnOptions& operator=(const SpawnOptions&) = delete;
-};
-
 /// A process group of its own, so that a timeout ends also what the hook started; no signal is
 /// blocked or ignored in it.
 Result<pid_t> start_hook(const HookPlan& hook, const HookRun& run, int input, int errors) {
@@ -67,8 +42,8 @@ Result<pid_t> start_hook(const HookPlan& hook, const HookRun& run, int input, in
         &options.attributes,
         static_cast<short>(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP));
     std::vector<std::string> args = hook.args.empty() ? std::vector{hook.path} : hook.args;
-    auto argv = pointers(args);
-    auto environment = pointers(hook.environment);
+    auto argv = exec_pointers(args);
+    auto environment = exec_pointers(hook.environment);
     pid_t pid = -1;
     int failed = ::posix_spawn(&pid, hook.path.c_str(), &options.actions, &options.attributes,
                                argv.data(), environment.data());

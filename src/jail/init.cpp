@@ -10,6 +10,7 @@
 #include <cerrno>
 
 #include "base/log.hpp"
+#include "base/spawn.hpp"
 #include "jail/hooks.hpp"
 #include "jail/seccomp_listener.hpp"
 #include "kernel/process.hpp"
@@ -118,19 +119,10 @@ Result<void> wait_for_start(const ProgramSetup& setup, int start_fifo) {
     }
 }
 
-std::vector<char*> pointers(const std::vector<std::string>& texts) {
-    std::vector<char*> list;
-    list.reserve(texts.size() + 1);
-    for (const auto& text : texts)
-        list.push_back(const_cast<char*>(text.c_str()));
-    list.push_back(nullptr);
-    return list;
-}
-
 /// From here to execve(2) nothing may fail for other reasons than its own.
 Result<void> execute(ProgramSetup& setup) {
-    const auto argv = pointers(setup.process->args);
-    const auto environment = pointers(setup.environment);
+    const auto argv = exec_pointers(setup.process->args);
+    const auto environment = exec_pointers(setup.environment);
     const auto first = static_cast<unsigned>(3 + setup.preserve_fds);
     if (::syscall(SYS_close_range, first, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
         return fail_errno(errno, "mark descriptors to be closed");

@@ -12,21 +12,6 @@ namespace {
 
 constexpr size_t kBuffer = 256U << 10U;
 
-class FileReader final : public BlobReader {
-  public:
-    explicit FileReader(Fd file) : file_(std::move(file)) {}
-    Result<size_t> read(std::span<char> into) override {
-        for (;;) {
-            ssize_t got = ::read(file_.get(), into.data(), into.size());
-            if (got >= 0) return static_cast<size_t>(got);
-            if (errno != EINTR) return fail_errno(errno, "read a blob of the store");
-        }
-    }
-
-  private:
-    Fd file_;
-};
-
 class StoreSource final : public ImageSource {
   public:
     StoreSource(const store::Store& store, std::string name, spec::Descriptor target)
@@ -50,7 +35,7 @@ class StoreSource final : public ImageSource {
         Fd file = TRY(with_context(store_.blobs().open(descriptor.digest), name_));
         if (offset > 0 && ::lseek(file.get(), static_cast<off_t>(offset), SEEK_SET) < 0)
             return fail_errno(errno, "seek in blob " + descriptor.digest.to_string());
-        return std::make_unique<FileReader>(std::move(file));
+        return read_blob_file(std::move(file));
     }
 
   private:

@@ -1,6 +1,9 @@
 #include "registry/transfer.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <mutex>
 #include <set>
 #include <thread>
@@ -28,6 +31,21 @@ Result<void> check_manifest(const spec::Manifest& manifest, const std::string& n
                     "build it again with fewer steps, or squash it");
     return {};
 }
+
+class FileReader final : public BlobReader {
+  public:
+    explicit FileReader(Fd file) : file_(std::move(file)) {}
+    Result<size_t> read(std::span<char> into) override {
+        for (;;) {
+            ssize_t got = ::read(file_.get(), into.data(), into.size());
+            if (got >= 0) return static_cast<size_t>(got);
+            if (errno != EINTR) return fail_errno(errno, "read a blob's file");
+        }
+    }
+
+  private:
+    Fd file_;
+};
 
 /// Runs the tasks on a few threads; the first failure stops the others.
 class Workers {
@@ -212,6 +230,10 @@ Result<void> copy_all(ImageSource& source, ImageTarget& target, const spec::Inde
 }
 
 }  // namespace
+
+std::unique_ptr<BlobReader> read_blob_file(Fd file) {
+    return std::make_unique<FileReader>(std::move(file));
+}
 
 Result<std::string> read_small_blob(ImageSource& source, const spec::Descriptor& descriptor,
                                     size_t limit) {

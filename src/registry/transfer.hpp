@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/fd.hpp"
 #include "base/result.hpp"
 #include "registry/client.hpp"
 #include "spec/digest.hpp"
@@ -34,6 +35,9 @@ class BlobReader {
     /// @return bytes read, 0 at the end.
     virtual Result<size_t> read(std::span<char> into) = 0;
 };
+
+/// The bytes of an open file from where it stands.
+std::unique_ptr<BlobReader> read_blob_file(Fd file);
 
 /// A place that an image is read from. Any thread.
 class ImageSource {

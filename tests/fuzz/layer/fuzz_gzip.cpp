@@ -1,46 +1,10 @@
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <string>
-#include <string_view>
 
-#include "layer/compress.hpp"
+#include "decompress_in_pieces.hpp"
 
-namespace {
-/// Gives its text in pieces, whose size the input chooses.
-class PieceSource final : public hull::layer::ByteSource {
-  public:
-    PieceSource(std::string_view text, size_t step) : text_(text), step_(step) {}
-    hull::Result<std::string_view> read() override {
-        buffer_ = text_.substr(0, step_);
-        text_.remove_prefix(buffer_.size());
-        return std::string_view{buffer_};
-    }
-
-  private:
-    std::string_view text_;
-    size_t step_;
-    std::string buffer_;
-};
-
-hull::Result<std::string> decompress(std::string_view text, size_t step) {
-    PieceSource source{text, step};
-    auto stream = TRY(hull::layer::create_decompressor(source));
-    std::string out;
-    for (;;) {
-        std::string_view bytes = TRY(stream->read());
-        if (bytes.empty() || out.size() > (8U << 20U)) return out;
-        out.append(bytes);
-    }
-}
-}  // namespace
-
-// gzip framing: the sizes in which bytes arrive must not change what comes out.
+// gzip framing.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-    std::string_view text{reinterpret_cast<const char*>(data), size};
-    auto whole = decompress(text, 1U << 20U);
-    auto pieces = decompress(text, 1 + size % 7);
-    if (whole.has_value() != pieces.has_value()) std::abort();
-    if (whole && *whole != *pieces) std::abort();
+    hull::layer::decompress_whole_and_in_pieces({reinterpret_cast<const char*>(data), size});
     return 0;
 }

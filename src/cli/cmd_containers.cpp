@@ -191,7 +191,7 @@ Result<void> restart(Engine& engine, const std::string& name, const NamesWords& 
     auto container = TRY(engine.lock(name));
     auto started = TRY(engine.start(container, {}));
     while (true) {
-        auto frame = TRY(started.connection.receive());
+        auto frame = TRY(started.receive());
         if (!frame) return fail(Errc::io, "the container's monitor ended before it started");
         if (frame->type == monitor::FrameType::failed) {
             auto error = decode_error(frame->payload);

@@ -140,7 +140,7 @@ int run_detached(Engine& engine, LockedContainer container, bool print_id) {
     auto started = engine.start(container, {.wants = 0});
     if (!started) return report(started.error());
     std::optional<LockedContainer> lock(std::move(container));
-    auto running = wait_for_start(started->connection, lock);
+    auto running = wait_for_start(*started, lock);
     if (!running) return report(running.error(), engine::exit_code_of_failure(running.error()));
     if (print_id) print(id + "\n");
     return 0;
@@ -162,7 +162,7 @@ int run_attached(Engine& engine, LockedContainer created, const SessionOptions& 
     auto give_up_lock = [&] { container.reset(); };
     how.session.on_started = give_up_lock;
     how.before_finish = give_up_lock;
-    return stay_attached(engine, started->connection, how);
+    return stay_attached(engine, *started, how);
 }
 
 }  // namespace
@@ -186,7 +186,10 @@ int cmd_create(const GlobalWords& global, const RunWords& words) {
 
 namespace {
 
-Result<int> dry_run(Engine& engine, LockedContainer& container) {
+Result<int> dry_run(const GlobalWords& global, const RunWords& words,
+                    const engine::CreateRequest& request) {
+    auto engine = TRY(Engine::open(global.settings));
+    auto container = TRY(create_container(engine, words, request));
     auto config = engine.plan_bundle(container, {});
     TRY(engine.discard(container));
     if (!config) return fail(std::move(config).error());
@@ -206,9 +209,12 @@ int cmd_run(const GlobalWords& global, const RunWords& words) {
         session.forward_stdin = words.interactive;
         session.forward_signals = !words.no_signal_proxy;
         session.detach_keys = TRY(parse_detach_keys(words.detach_keys));
+        if (words.dry_run) return dry_run(global, words, request);
+        // It gets ready while we find out for what.
+        auto monitor = TRY(engine::IdleMonitor::start(monitor::Purpose::container));
         auto engine = TRY(Engine::open(global.settings));
+        engine.keep(std::move(monitor));
         auto container = TRY(create_container(engine, words, request));
-        if (words.dry_run) return dry_run(engine, container);
         for (const auto& warning : container.record.config.warnings)
             print_warning(warning);
         TRY(write_cid_file(words.cid_file, container.record.id));
@@ -289,19 +295,21 @@ int cmd_exec(const GlobalWords& global, const ExecWords& words) {
         session.forward_stdin = words.interactive;
         session.forward_signals = true;
         session.detach_keys = TRY(parse_detach_keys(words.detach_keys));
+        auto monitor = TRY(engine::IdleMonitor::start(monitor::Purpose::session));
         auto engine = TRY(Engine::open(global.settings));
+        engine.keep(std::move(monitor));
         auto started = TRY(engine.exec(words.container, request));
         if (words.detach) {
             std::optional<LockedContainer> none;
-            auto running = wait_for_start(started.connection, none);
+            auto running = wait_for_start(started, none);
             if (!running)
                 return report(running.error(), engine::exit_code_of_failure(running.error()));
             return 0;
         }
-        auto result = TRY(run_session(started.connection, session));
+        auto result = TRY(run_session(started, session));
         if (result.end == SessionEnd::detached) return 0;
         if (result.end == SessionEnd::monitor_gone) return 128 + 9;
-        wait_for_monitor(started.connection);
+        wait_for_monitor(started);
         if (result.end == SessionEnd::failed)
             return report(result.error, engine::exit_code_of_failure(result.error));
         return result.exit_code;

@@ -189,10 +189,20 @@ std::vector<std::string> Engine::on_exit_command(const std::string& id) const {
             "on-exit", id};
 }
 
+Result<IdleMonitor> Engine::take_monitor(monitor::Purpose purpose) {
+    if (!idle_monitor_) return IdleMonitor::start(purpose);
+    IdleMonitor taken = std::move(*idle_monitor_);
+    idle_monitor_.reset();
+    return taken;
+}
+
+bool uses_own_runtime(const ContainerConfig& config) {
+    return config.runtime.empty() || config.runtime == "hull-runtime" || config.runtime == "hull";
+}
+
 Result<std::vector<std::string>> Engine::runtime_command(const ContainerConfig& config) const {
     std::string program = config.runtime;
-    if (program.empty() || program == "hull-runtime" || program == "hull")
-        program = TRY(find_sibling("hull-runtime"));
+    if (uses_own_runtime(config)) program = TRY(find_sibling("hull-runtime"));
     return std::vector<std::string>{program, "--root", settings_.runtime_root()};
 }
 

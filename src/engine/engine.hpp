@@ -78,6 +78,10 @@ class Engine {
     /// Opens the state, and settles what died since the last command.
     static Result<Engine> open(const SettingsRequest& request);
 
+    /// Takes a monitor that was started early, for the next start() or exec(); those that find none
+    /// start their own.
+    void keep(IdleMonitor monitor) { idle_monitor_.emplace(std::move(monitor)); }
+
     const Settings& settings() const { return settings_; }
     Database& database() { return database_; }
     /// The image store, opened when first needed.
@@ -88,7 +92,7 @@ class Engine {
     Result<LockedContainer> create(const CreateRequest& request);
     /// Starts its monitor; the container's fate arrives over the connection: started or failed,
     /// later exited. After a failure nothing is left (and with --rm no record either).
-    Result<StartedMonitor> start(LockedContainer& container, const StartOptions& options);
+    Result<MonitorConnection> start(LockedContainer& container, const StartOptions& options);
     /// config.json of a container, without starting it.
     Result<spec::RuntimeConfig> plan_bundle(LockedContainer& container,
                                             const StartOptions& options);
@@ -125,7 +129,7 @@ class Engine {
     Result<void> rename(const std::string& text, const std::string& name);
     /// @errors conflict: it does not run
     Result<MonitorConnection> attach(const std::string& text, uint8_t wants);
-    Result<StartedMonitor> exec(const std::string& text, const ExecRequest& request);
+    Result<MonitorConnection> exec(const std::string& text, const ExecRequest& request);
 
     /// Removes the name, and the image when it has lost its last one.
     /// @return what was done, one line each, as docker prints it
@@ -165,19 +169,25 @@ class Engine {
 
     struct Prepared;
     Result<Prepared> prepare_start(LockedContainer& container, const StartOptions& options);
-    Result<StartedMonitor> start_prepared(LockedContainer& container, const StartOptions& options);
+    Result<MonitorConnection> start_prepared(LockedContainer& container,
+                                             const StartOptions& options);
     Result<std::vector<spec::Mount>> prepare_mounts(LockedContainer& container, Prepared& prepared);
     Result<spec::Mount> prepare_volume(const ContainerRecord& record, const MountConfig& wanted,
                                        Prepared& prepared);
     Result<spec::Mount> prepare_bind(const ContainerRecord& record, const MountConfig& wanted);
     Result<store::SnapshotMounts> snapshot_of(LockedContainer& container);
+    Result<IdleMonitor> take_monitor(monitor::Purpose purpose);
     std::vector<std::string> on_exit_command(const std::string& id) const;
     Result<std::vector<std::string>> runtime_command(const ContainerConfig& config) const;
 
     Settings settings_;
     Database database_;
     std::optional<store::Store> store_;
+    std::optional<IdleMonitor> idle_monitor_;
 };
+
+/// Whether no other OCI runtime was asked for.
+bool uses_own_runtime(const ContainerConfig& config);
 
 /// How a runtime's or monitor's failure ends a docker-like command: 127 not found, 126 cannot be
 /// executed, else 125 (or 128, what docker records for a container that never ran).

@@ -35,7 +35,7 @@ uint32_t host_id(const std::vector<spec::IdMapping>& mappings, uint32_t id) {
 
 }  // namespace
 
-Result<StartedMonitor> Engine::exec(const std::string& text, const ExecRequest& request) {
+Result<MonitorConnection> Engine::exec(const std::string& text, const ExecRequest& request) {
     auto found = TRY(view(text));
     if (found.state != "running")
         return fail(Errc::conflict, "container " + found.record.name + " is not running",
@@ -62,6 +62,7 @@ Result<StartedMonitor> Engine::exec(const std::string& text, const ExecRequest& 
     settings.directory = run + "/exec/" + settings.id;
     settings.exec_container = found.record.id;
     settings.runtime = TRY(runtime_command(found.record.config));
+    settings.own_runtime = uses_own_runtime(found.record.config);
     settings.rootless = settings_.is_rootless;
     if (settings_.is_rootless) settings.join_user_namespace_of = status.monitor_pid;
     settings.terminal = request.terminal;
@@ -71,10 +72,11 @@ Result<StartedMonitor> Engine::exec(const std::string& text, const ExecRequest& 
     settings.remove_directory = true;
     TRY(create_directories(settings.directory, 0711));
     std::string file = settings.directory + "/" + std::string(monitor::kProcessFile);
-    auto write = [&]() -> Result<StartedMonitor> {
+    auto write = [&]() -> Result<MonitorConnection> {
         Fd out = TRY(open_path(file, O_WRONLY | O_CREAT | O_EXCL, 0600));
         TRY(write_all(out.get(), spec::format_process(spec_process)));
-        return start_monitor(settings, request.wants);
+        auto monitor = TRY(take_monitor(monitor::Purpose::session));
+        return monitor.put_to_work(settings, request.wants);
     };
     auto started = write();
     if (!started) (void)remove_tree(settings.directory);

@@ -70,26 +70,30 @@ Result<std::optional<Frame>> MonitorConnection::receive(
     }
 }
 
-Result<StartedMonitor> start_monitor(const monitor::MonitorSettings& settings, uint8_t wants) {
-    std::string path = join_path(settings.directory, monitor::kSettingsFile);
-    Fd file = TRY(open_path(path, O_WRONLY | O_CREAT | O_TRUNC, 0600));
-    TRY(write_all(file.get(), monitor::format_settings(settings)));
-    file.reset();
-    auto lock = TRY(LockFile::acquire(join_path(settings.directory, monitor::kMonitorLock)));
+Result<IdleMonitor> IdleMonitor::start(monitor::Purpose purpose) {
     auto pair = TRY(create_socket_pair(SOCK_STREAM));
-    MonitorConnection connection(std::move(pair.first));
-    char byte = static_cast<char>(wants);
-    TRY(connection.send(FrameType::hello, {&byte, 1}));
-
     Fd null = TRY(open_path("/dev/null", O_RDWR));
     SpawnRequest request;
     request.program = TRY(find_sibling("hull-monitor"));
-    request.args = {path};
-    request.fds = {
-        {null.get(), 0}, {null.get(), 1}, {null.get(), 2}, {pair.second.get(), 3}, {lock.fd(), 4}};
+    request.args = {std::string(monitor::purpose_name(purpose))};
+    request.fds = {{null.get(), 0}, {null.get(), 1}, {null.get(), 2}, {pair.second.get(), 3}};
     request.new_session = true;
     pid_t pid = TRY(spawn(request));
-    return StartedMonitor{pid, std::move(connection)};
+    return IdleMonitor(pid, std::move(pair.first));
+}
+
+IdleMonitor::~IdleMonitor() {
+    if (!socket_) return;
+    socket_.reset();
+    (void)wait_for(pid_);
+}
+
+Result<MonitorConnection> IdleMonitor::put_to_work(const monitor::MonitorSettings& settings,
+                                                   uint8_t wants) {
+    auto lock = TRY(LockFile::acquire(join_path(settings.directory, monitor::kMonitorLock)));
+    TRY(with_context(monitor::send_handover(socket_.get(), settings, lock.fd(), wants),
+                     "start the container's monitor"));
+    return MonitorConnection(std::move(socket_));
 }
 
 bool is_monitor_alive(const std::string& run_directory) {

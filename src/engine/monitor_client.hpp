@@ -10,6 +10,7 @@
 #include "base/file.hpp"
 #include "base/result.hpp"
 #include "monitor/attach.hpp"
+#include "monitor/handover.hpp"
 #include "monitor/settings.hpp"
 #include "monitor/status.hpp"
 
@@ -40,16 +41,25 @@ class MonitorConnection {
     monitor::FrameReader reader_;
 };
 
-/// What start_monitor() gives back.
-struct StartedMonitor {
-    pid_t pid = 0;
-    MonitorConnection connection;
-};
+/// A hull-monitor that was started early and waits for its settings. It ends with this object,
+/// which waits for that, unless it was put to work.
+class IdleMonitor {
+  public:
+    static Result<IdleMonitor> start(monitor::Purpose purpose);
+    IdleMonitor(IdleMonitor&& other) noexcept = default;
+    IdleMonitor& operator=(IdleMonitor&&) = delete;
+    ~IdleMonitor();
 
-/// Writes settings.json into the run directory and starts hull-monitor, whose lock is taken before
-/// it exists: at no moment does a living monitor look dead.
-/// @param wants  of the first client, which the connection is
-Result<StartedMonitor> start_monitor(const monitor::MonitorSettings& settings, uint8_t wants);
+    /// Takes the run directory's lock for it and hands over the settings: at no moment does a
+    /// living monitor look dead.
+    /// @param wants  of the first client, which the connection is
+    Result<MonitorConnection> put_to_work(const monitor::MonitorSettings& settings, uint8_t wants);
+
+  private:
+    IdleMonitor(pid_t pid, Fd socket) : pid_(pid), socket_(std::move(socket)) {}
+    pid_t pid_;
+    Fd socket_;  ///< closed: it is at work
+};
 
 /// Whether the monitor of this run directory lives (its lock is held).
 bool is_monitor_alive(const std::string& run_directory);

@@ -300,8 +300,8 @@ Result<void> write_private_file(const std::string& path, std::string_view conten
 
 }  // namespace
 
-Result<StartedMonitor> Engine::start_prepared(LockedContainer& container,
-                                              const StartOptions& options) {
+Result<MonitorConnection> Engine::start_prepared(LockedContainer& container,
+                                                 const StartOptions& options) {
     const ContainerRecord& record = container.record;
     auto prepared = TRY(prepare_start(container, options));
     auto config = TRY(make_bundle_config(prepared.bundle));
@@ -314,6 +314,7 @@ Result<StartedMonitor> Engine::start_prepared(LockedContainer& container,
     settings.id = record.id;
     settings.directory = directory;
     settings.runtime = TRY(runtime_command(record.config));
+    settings.own_runtime = uses_own_runtime(record.config);
     settings.rootless = settings_.is_rootless;
     settings.rootfs = rootfs_settings(prepared.snapshot, prepared.bundle, prepared.mapping);
     settings.rootfs->is_volatile = record.auto_remove;
@@ -327,10 +328,11 @@ Result<StartedMonitor> Engine::start_prepared(LockedContainer& container,
         settings.log = {settings_.log_path(record.id), record.config.log_max_size,
                         record.config.log_max_files};
     settings.on_exit = on_exit_command(record.id);
-    return start_monitor(settings, options.wants);
+    auto monitor = TRY(take_monitor(monitor::Purpose::container));
+    return monitor.put_to_work(settings, options.wants);
 }
 
-Result<StartedMonitor> Engine::start(LockedContainer& container, const StartOptions& options) {
+Result<MonitorConnection> Engine::start(LockedContainer& container, const StartOptions& options) {
     ContainerRecord& record = container.record;
     if (record.intent != Intent::started) {
         record.intent = Intent::started;

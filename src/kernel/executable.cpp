@@ -10,6 +10,7 @@
 
 #include <array>
 #include <cerrno>
+#include <climits>
 #include <string_view>
 #include <vector>
 
@@ -24,9 +25,26 @@ constexpr unsigned int kMemfdExecutable = 0x10;  // MFD_EXEC, 6.3
 
 constexpr const char* kOwnFile = "/proc/self/exe";
 
+/// A process that unshared its mount namespace runs from a file of the old one, which open_tree(2)
+/// refuses: the same file by its path.
+Result<Fd> clone_own_mount() {
+    auto mount = clone_mount(AT_FDCWD, kOwnFile);
+    if (mount) return mount;
+    std::array<char, PATH_MAX> path{};
+    const ssize_t size = ::readlink(kOwnFile, path.data(), path.size() - 1);
+    if (size <= 0 || path[0] != '/') return mount;
+    auto again = clone_mount(AT_FDCWD, path.data());
+    struct stat ours{};
+    struct stat found{};
+    if (!again || ::stat(kOwnFile, &ours) < 0 || ::fstat(again->get(), &found) < 0 ||
+        ours.st_dev != found.st_dev || ours.st_ino != found.st_ino)
+        return mount;
+    return again;
+}
+
 /// A mount of this file alone that nobody can attach, remount or write through.
 Result<Fd> mount_read_only() {
-    Fd mount = TRY(clone_mount(AT_FDCWD, kOwnFile));
+    Fd mount = TRY(clone_own_mount());
     TRY(set_mount_attributes(mount.get(), {.set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID}));
     return mount;
 }

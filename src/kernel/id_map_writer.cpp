@@ -93,7 +93,7 @@ Result<void> write_id_maps(pid_t pid, const IdMapping& mapping, MapWriter writer
     return run_helper("newgidmap", pid, mapping.groups);
 }
 
-Result<Fd> create_user_namespace(const IdMapping& mapping) {
+Result<UnmappedUserNamespace> UnmappedUserNamespace::create() {
     Pipe hold = TRY(create_pipe());
     ClonedProcess child = TRY(clone_process({.namespaces = CLONE_NEWUSER}));
     if (child.is_child()) {
@@ -104,13 +104,25 @@ Result<Fd> create_user_namespace(const IdMapping& mapping) {
         }
         ::_exit(0);
     }
-    auto written = write_id_maps(child.pid, mapping);
-    Result<Fd> opened = fail(Errc::internal, "no user namespace");
-    if (written) opened = open_namespace_of(child.pid, NamespaceKind::user);
-    hold.write_end.reset();
-    TRY(wait_for_pidfd(child.pidfd.get()));
-    TRY(with_context(std::move(written), "make a user namespace for idmapped mounts"));
+    return UnmappedUserNamespace(child.pid, std::move(child.pidfd), std::move(hold.write_end));
+}
+
+UnmappedUserNamespace::~UnmappedUserNamespace() {
+    if (!pidfd_) return;
+    hold_.reset();
+    (void)wait_for_pidfd(pidfd_.get());
+}
+
+Result<Fd> UnmappedUserNamespace::map(const IdMapping& mapping) {
+    TRY(with_context(write_id_maps(pid_, mapping), "make a user namespace for idmapped mounts"));
+    auto opened = open_namespace_of(pid_, NamespaceKind::user);
+    hold_.reset();
     return opened;
+}
+
+Result<Fd> create_user_namespace(const IdMapping& mapping) {
+    auto made = TRY(UnmappedUserNamespace::create());
+    return made.map(mapping);
 }
 
 namespace {

@@ -86,6 +86,27 @@ std::optional<std::string> find_user_name(uid_t uid);
 /// /etc/subuid and /etc/subgid. @errors not_found: no range, with the line to add as hint.
 Result<IdMapping> full_range_mapping(uid_t uid, gid_t gid);
 
+/// A new user namespace that has no maps yet, held by a child that does nothing else. Making it
+/// takes most of the time of create_user_namespace(), and can be done before the maps are known.
+class UnmappedUserNamespace {
+  public:
+    static Result<UnmappedUserNamespace> create();
+    UnmappedUserNamespace(UnmappedUserNamespace&&) noexcept = default;
+    UnmappedUserNamespace& operator=(UnmappedUserNamespace&&) = delete;
+    /// Ends the child, and waits for that.
+    ~UnmappedUserNamespace();
+
+    /// Call once. @return  as create_user_namespace()
+    Result<Fd> map(const IdMapping& mapping);
+
+  private:
+    UnmappedUserNamespace(pid_t pid, Fd pidfd, Fd hold)
+        : pid_(pid), pidfd_(std::move(pidfd)), hold_(std::move(hold)) {}
+    pid_t pid_;
+    Fd pidfd_;  ///< closed: moved from
+    Fd hold_;   ///< the child lives for as long as this end of its pipe is open
+};
+
 /// Descriptor of a user namespace with these maps and no process in it, for MOUNT_ATTR_IDMAP:
 /// `outside` are the ids that files are shown as, `inside` those on disk. A short-lived child makes
 /// it; needs CAP_SETUID and CAP_SETGID here.

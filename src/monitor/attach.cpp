@@ -18,7 +18,7 @@ constexpr size_t kHeader = 5;
 
 bool is_known(uint8_t type) {
     return (type >= static_cast<uint8_t>(FrameType::hello) &&
-            type <= static_cast<uint8_t>(FrameType::finished)) ||
+            type <= static_cast<uint8_t>(FrameType::settings)) ||
            (type >= static_cast<uint8_t>(FrameType::created) &&
             type <= static_cast<uint8_t>(FrameType::failed));
 }

@@ -11,6 +11,7 @@
 // What travels over a container's attach socket (RUN/ID/attach.sock, a unix stream socket).
 //
 //   client                                monitor
+//   settings, with the lock            ->           only from who started the monitor, see handover
 //   hello (what it wants)              ->
 //                                      <- created   the process exists and waits for start
 //   start                              ->           only where the settings hold it back
@@ -36,6 +37,7 @@ enum class FrameType : uint8_t {
     signal,        ///< payload: a signal's number
     start,         ///< empty
     finished,      ///< empty
+    settings,      ///< payload: format_settings()
     created = 64,  ///< payload: the process's pid on the host
     started,       ///< payload: the process's pid on the host
     stdin_taken,   ///< empty

@@ -9,7 +9,8 @@
 
 namespace hull::monitor {
 
-Client::Client(Fd socket) : socket_(std::move(socket)) {
+Client::Client(Fd socket, FrameReader received)
+    : socket_(std::move(socket)), reader_(std::move(received)) {
     ::fcntl(socket_.get(), F_SETFL, O_NONBLOCK);
 }
 

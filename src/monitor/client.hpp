@@ -13,7 +13,8 @@ namespace hull::monitor {
 /// One connection to the attach socket, as the monitor sees it. Never blocks.
 class Client {
   public:
-    explicit Client(Fd socket);
+    /// @param received  what was read from the socket already
+    explicit Client(Fd socket, FrameReader received = {});
 
     int fd() const { return socket_.get(); }
     bool is_open() const { return socket_.is_open(); }

@@ -50,14 +50,22 @@ Result<Fd> create_signal_fd() {
 
 }  // namespace
 
-Monitor::Monitor(MonitorSettings settings, Fd control) : settings_(std::move(settings)) {
+Monitor::Monitor(MonitorStart start)
+    : settings_(std::move(start.handover.settings)),
+      lock_(std::move(start.handover.lock)),
+      mounts_(std::move(start.mounts)),
+      idmap_(std::move(start.idmap)),
+      own_runtime_(start.own_runtime) {
     status_.boot_id = boot_id();
     status_.monitor_pid = ::getpid();
-    if (control) {
-        clients_.push_back(std::make_unique<Client>(std::move(control)));
-        clients_.back()->said_hello = true;  // its hello follows; output is kept for it from now on
-        clients_.back()->wants = kWantsOutput;
-    }
+    if (!start.control) return;
+    clients_.push_back(
+        std::make_unique<Client>(std::move(start.control), std::move(start.handover.received)));
+    Client& starter = *clients_.back();
+    starter.said_hello = true;  // it may say more later; output is kept for it from now on
+    starter.wants = kWantsOutput;
+    while (auto frame = starter.next_frame())
+        handle_frame(starter, *frame);
 }
 
 int Monitor::run() {
@@ -77,13 +85,43 @@ Result<void> Monitor::prepare() {
         return fail_errno(errno, "enter " + settings_.directory);
     listener_ = TRY(listen_in(".", kAttachSocket));
     log_ = TRY(LogFile::create(settings_.log));
-    TRY(with_context(enter_namespaces(settings_), "make the container's mount namespace"));
-    if (settings_.rootfs) {
-        TRY(mount_rootfs(*settings_.rootfs));
-        TRY(seed_volumes(*settings_.rootfs, settings_.seeds));
-    }
+    TRY(with_context(enter_namespaces(), "make the container's mount namespace"));
+    if (settings_.rootfs) TRY(mount_and_seed());
     stdio_ = TRY(Stdio::create(settings_));
     return {};
+}
+
+Result<void> Monitor::enter_namespaces() {
+    if (settings_.join_user_namespace_of != 0)
+        return join_user_namespace_of(settings_.join_user_namespace_of);
+    if (!settings_.rootfs) return {};
+    if (!mounts_) mounts_ = enter_mount_namespace(settings_.rootless);
+    return *mounts_ ? Result<void>() : fail((*mounts_).error());
+}
+
+Result<void> Monitor::mount_and_seed() {
+    Fd idmap;
+    if (!settings_.rootfs->mapping.empty()) {
+        if (!idmap_) idmap_.emplace(TRY(kernel::UnmappedUserNamespace::create()));
+        idmap = TRY(idmap_->map(settings_.rootfs->mapping));
+    }
+    TRY(mount_rootfs(*settings_.rootfs, idmap.get()));
+    TRY(seed_volumes(*settings_.rootfs, settings_.seeds, idmap.get()));
+    idmap_.reset();
+    return {};
+}
+
+/// Nothing is done in the container's mounts any more; it has a mount namespace of its own. Freeing
+/// ours takes a moment, which nobody waits for while the container runs.
+void Monitor::leave_mounts() {
+    if (!mounts_ || !*mounts_) return;
+    HostMounts host = std::move(**mounts_);
+    mounts_.reset();
+    if (!host.mount_namespace) return unmount_rootfs(*settings_.rootfs);
+    auto left = return_to_host(std::move(host));
+    if (left && ::chdir(settings_.directory.c_str()) < 0)
+        left = fail_errno(errno, "enter " + settings_.directory);
+    if (!left) log::error("leave the container's mounts: " + left.error().to_string());
 }
 
 Result<void> Monitor::run_runtime(std::vector<std::string> args, bool with_stdio) {
@@ -95,6 +133,13 @@ Result<void> Monitor::run_runtime(std::vector<std::string> args, bool with_stdio
     request.args[request.args.size() - 3] = join_path(settings_.directory, kRuntimeLog);
     request.args.insert(request.args.end(), args.begin(), args.end());
     if (with_stdio) request.fds = stdio_->runtime_fds();
+    if (settings_.own_runtime && own_runtime_ != nullptr) {
+        auto work = [&] { return own_runtime_(request.args); };
+        helper_ = TRY(with_context(
+            fork_process({.name = "hull-runtime", .work = work, .fds = request.fds, .tied = true}),
+            "start the runtime"));
+        return {};
+    }
     helper_ = TRY(with_context(spawn_tied(request), "start the runtime"));
     return {};
 }
@@ -214,6 +259,7 @@ void Monitor::on_started() {
     broadcast(FrameType::started, std::to_string(status_.pid));
     for (int signal : std::exchange(early_signals_, {}))
         signal_container(signal);
+    leave_mounts();
     auto early = reaped_.find(status_.pid);
     if (early != reaped_.end()) on_container_ended(early->second);
     reaped_.clear();
@@ -246,7 +292,10 @@ bool Monitor::delete_container() {
     request.program = settings_.runtime.front();
     request.args.assign(settings_.runtime.begin() + 1, settings_.runtime.end());
     request.args.insert(request.args.end(), {"delete", "--force", settings_.id});
-    auto started = spawn(request);
+    auto started = settings_.own_runtime && own_runtime_ != nullptr
+                       ? fork_process({.name = "hull-runtime",
+                                       .work = [&] { return own_runtime_(request.args); }})
+                       : spawn(request);
     if (!started) {
         log::error("remove the container: " + started.error().to_string());
         return false;
@@ -275,7 +324,7 @@ void Monitor::finish_or_hand_over() {
 void Monitor::run_on_exit() {
     stage_ = Stage::on_exit;
     if (settings_.on_exit.empty()) return flush_or_end();
-    if (settings_.rootfs) unmount_rootfs(*settings_.rootfs);
+    leave_mounts();
     SpawnRequest request;
     request.program = settings_.on_exit.front();
     request.args.assign(settings_.on_exit.begin() + 1, settings_.on_exit.end());

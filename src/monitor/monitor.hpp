@@ -3,26 +3,40 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "base/fd.hpp"
 #include "base/result.hpp"
+#include "kernel/idmap.hpp"
 #include "monitor/client.hpp"
+#include "monitor/handover.hpp"
 #include "monitor/log_file.hpp"
+#include "monitor/rootfs.hpp"
 #include "monitor/settings.hpp"
 #include "monitor/status.hpp"
 #include "monitor/stdio.hpp"
 
 namespace hull::monitor {
 
+/// What a monitor begins with.
+struct MonitorStart {
+    Handover handover;
+    Fd control;  ///< the first client: who started this monitor; may be closed
+    /// What was entered while the settings were on their way.
+    std::optional<Result<HostMounts>> mounts;
+    std::optional<kernel::UnmappedUserNamespace> idmap;  ///< for the layers
+    /// hull-runtime's whole program, for settings that ask for it.
+    int (*own_runtime)(std::span<const std::string> args) = nullptr;
+};
+
 /// The one process that stands by a container (or an exec session) from before it is made until
 /// after it ended: it owns its mounts, its stdio or terminal, its log, its attach socket and its
 /// status file, reaps it, and runs the on-exit command. One thread, one poll(2) loop.
 class Monitor {
   public:
-    /// @param control  the first client, already connected: who started this monitor; may be closed
-    explicit Monitor(MonitorSettings settings, Fd control);
+    explicit Monitor(MonitorStart start);
 
     /// Until the container has ended and the on-exit work is done.
     /// @return  the exit code of this process
@@ -42,6 +56,9 @@ class Monitor {
     };
 
     Result<void> prepare();
+    Result<void> enter_namespaces();
+    Result<void> mount_and_seed();
+    void leave_mounts();
     Result<void> start_runtime();
     Result<void> run_runtime(std::vector<std::string> args, bool with_stdio);
     void fail_container(Error error);
@@ -74,6 +91,10 @@ class Monitor {
     void save();
 
     MonitorSettings settings_;
+    Fd lock_;
+    std::optional<Result<HostMounts>> mounts_;  ///< until they are left
+    std::optional<kernel::UnmappedUserNamespace> idmap_;
+    int (*own_runtime_)(std::span<const std::string> args);
     std::vector<std::unique_ptr<Client>> clients_;
     Fd signals_;
     Fd listener_;

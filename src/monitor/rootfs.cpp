@@ -6,6 +6,7 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <utility>
 
 #include "base/file.hpp"
@@ -100,26 +101,37 @@ Result<Fd> create_rootfs_copy(const RootfsSettings& rootfs, int idmap_namespace)
 
 }  // namespace
 
-Result<void> enter_namespaces(const MonitorSettings& settings) {
-    if (settings.join_user_namespace_of != 0) {
-        Fd user = TRY(kernel::open_namespace_of(settings.join_user_namespace_of,
-                                                kernel::NamespaceKind::user));
-        return kernel::join_namespace(user.get(), kernel::NamespaceKind::user);
-    }
-    if (!settings.rootfs) return {};
-    if (settings.rootless)
+Result<HostMounts> enter_mount_namespace(bool rootless) {
+    HostMounts host;
+    if (rootless) {
         TRY(kernel::enter_user_namespace_with_full_range(
             {.clone_flags = CLONE_NEWNS, .allow_single = true}));
-    else
+    } else {
+        host.mount_namespace =
+            TRY(kernel::open_namespace("/proc/self/ns/mnt", kernel::NamespaceKind::mount));
+        host.root = TRY(open_path("/", O_PATH | O_DIRECTORY));
         TRY(kernel::unshare_namespaces(CLONE_NEWNS));
-    return kernel::set_mount_attributes_at("/", {.propagation = MS_SLAVE, .recursive = true});
+    }
+    TRY(kernel::set_mount_attributes_at("/", {.propagation = MS_SLAVE, .recursive = true}));
+    return host;
 }
 
-Result<void> mount_rootfs(const RootfsSettings& rootfs) {
-    Fd idmap;
-    if (!rootfs.mapping.empty()) idmap = TRY(kernel::create_user_namespace(rootfs.mapping));
-    Fd mount = rootfs.copy.empty() ? TRY(create_rootfs_overlay(rootfs, idmap.get()))
-                                   : TRY(create_rootfs_copy(rootfs, idmap.get()));
+Result<void> return_to_host(HostMounts host) {
+    TRY(kernel::join_namespace(host.mount_namespace.get(), kernel::NamespaceKind::mount));
+    // setns(2) leads to the root of that namespace, which is not ours in a chroot.
+    if (::fchdir(host.root.get()) < 0 || ::chroot(".") < 0)
+        return fail_errno(errno, "return to the host's root");
+    return {};
+}
+
+Result<void> join_user_namespace_of(pid_t monitor) {
+    Fd user = TRY(kernel::open_namespace_of(monitor, kernel::NamespaceKind::user));
+    return kernel::join_namespace(user.get(), kernel::NamespaceKind::user);
+}
+
+Result<void> mount_rootfs(const RootfsSettings& rootfs, int idmap) {
+    Fd mount = rootfs.copy.empty() ? TRY(create_rootfs_overlay(rootfs, idmap))
+                                   : TRY(create_rootfs_copy(rootfs, idmap));
     Fd target = TRY(open_path(rootfs.target, O_PATH | O_DIRECTORY));
     return with_context(kernel::attach_mount(mount.get(), target.get()),
                         "mount the root filesystem on " + rootfs.target);

@@ -1,27 +1,43 @@
 #pragma once
 
+#include "base/fd.hpp"
 #include "base/result.hpp"
 #include "monitor/settings.hpp"
 
 namespace hull::monitor {
 
+/// The way back to the mounts that a process had before enter_mount_namespace().
+struct HostMounts {
+    Fd mount_namespace;  ///< closed: there is none, for an ordinary user
+    Fd root;
+};
+
 /// Puts this process, which has one thread, into the namespaces in which the container's mounts
 /// live: a mount namespace that receives the host's mounts and gives it none; for an ordinary user
-/// first a user namespace with the user's whole range; for an exec session of an ordinary user the
-/// user namespace of the container's monitor.
-Result<void> enter_namespaces(const MonitorSettings& settings);
+/// first a user namespace with the user's whole range.
+Result<HostMounts> enter_mount_namespace(bool rootless);
 
-/// Mounts the snapshot on its target: nosuid, nodev, each layer idmapped when a mapping is given.
-/// Call after enter_namespaces(). What is mounted goes with the mount namespace.
+/// Leaves the container's mounts to the container, whose own mount namespace holds them from its
+/// start on. The working directory becomes "/".
+Result<void> return_to_host(HostMounts host);
+
+/// For exec sessions of an ordinary user: the namespace of the container's monitor.
+Result<void> join_user_namespace_of(pid_t monitor);
+
+/// Mounts the snapshot on its target: nosuid, nodev. Call after enter_mount_namespace(). What is
+/// mounted goes with the mount namespace.
+/// @param idmap  user namespace with the mapping of `rootfs`, for each layer; -1: it has none
 /// @errors unsupported: the file system of the layers cannot be idmapped
-Result<void> mount_rootfs(const RootfsSettings& rootfs);
+Result<void> mount_rootfs(const RootfsSettings& rootfs, int idmap);
 
-/// Takes the mount away again; before the on-exit command, which deletes its folder from inside
-/// this mount namespace.
+/// Takes the mount away again, for who cannot return to the host.
 void unmount_rootfs(const RootfsSettings& rootfs);
 
 /// Copies what the image has at each new volume's place into the volume, with owners, modes and
-/// times. @param root  the mounted root filesystem
-Result<void> seed_volumes(const RootfsSettings& root, const std::vector<VolumeSeed>& seeds);
+/// times.
+/// @param root  the mounted root filesystem
+/// @param idmap  as for mount_rootfs()
+Result<void> seed_volumes(const RootfsSettings& root, const std::vector<VolumeSeed>& seeds,
+                          int idmap);
 
 }  // namespace hull::monitor

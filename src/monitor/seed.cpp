@@ -113,13 +113,12 @@ Result<void> seed_volume(const kernel::RootedPath& root, const VolumeSeed& seed,
 
 }  // namespace
 
-Result<void> seed_volumes(const RootfsSettings& rootfs, const std::vector<VolumeSeed>& seeds) {
+Result<void> seed_volumes(const RootfsSettings& rootfs, const std::vector<VolumeSeed>& seeds,
+                          int idmap) {
     if (seeds.empty()) return {};
-    Fd idmap;
-    if (!rootfs.mapping.empty()) idmap = TRY(kernel::create_user_namespace(rootfs.mapping));
     auto root = TRY(kernel::RootedPath::open(rootfs.target));
     for (const auto& seed : seeds)
-        TRY(with_context(seed_volume(root, seed, idmap.get()),
+        TRY(with_context(seed_volume(root, seed, idmap),
                          "copy " + seed.path + " of the image into the new volume"));
     return {};
 }

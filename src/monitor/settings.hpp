@@ -31,13 +31,14 @@ struct VolumeSeed {
     std::string path;    ///< inside the root filesystem
 };
 
-/// What one monitor is to do; the engine writes it as RUN/ID/settings.json. Everything is resolved:
-/// a monitor asks nobody.
+/// What one monitor is to do; the engine hands it over as JSON. Everything is resolved: a monitor
+/// asks nobody.
 struct MonitorSettings {
     std::string id;         ///< of the container or exec session
     std::string directory;  ///< its run directory: socket, status, pid file; the cwd of the monitor
     /// Program and global arguments of the OCI runtime.
     std::vector<std::string> runtime;
+    bool own_runtime = false;  ///< it is hull's own: run without another exec, in a fork
     /// Set: an exec session of that container, whose process is `directory`/process.json.
     std::string exec_container;
     /// Set: the user namespace of that process (a monitor's) is joined first. For exec sessions of
@@ -58,7 +59,6 @@ struct MonitorSettings {
     bool remove_directory = false;     ///< at the end: exec sessions that nobody asks about
 };
 
-inline constexpr std::string_view kSettingsFile = "settings.json";
 inline constexpr std::string_view kMonitorLock = "monitor.lock";
 inline constexpr std::string_view kRuntimeLog = "runtime.log";
 inline constexpr std::string_view kProcessFile = "process.json";

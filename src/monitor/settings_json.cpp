@@ -59,6 +59,7 @@ std::string format_settings(const MonitorSettings& settings) {
     Json out = {{"id", settings.id},
                 {"directory", settings.directory},
                 {"runtime", settings.runtime},
+                {"own_runtime", settings.own_runtime},
                 {"exec_container", settings.exec_container},
                 {"join_user_namespace_of", settings.join_user_namespace_of},
                 {"rootless", settings.rootless},
@@ -88,6 +89,7 @@ Result<MonitorSettings> parse_settings(std::string_view text, std::string_view w
     TRY(reader.read("id", out.id));
     TRY(reader.read("directory", out.directory));
     TRY(reader.read("runtime", out.runtime));
+    TRY(reader.read("own_runtime", out.own_runtime));
     TRY(reader.read("exec_container", out.exec_container));
     TRY(reader.read("join_user_namespace_of", out.join_user_namespace_of));
     TRY(reader.read("rootless", out.rootless));

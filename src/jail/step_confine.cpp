@@ -126,9 +126,10 @@ Result<void> restrict_with_landlock(const LandlockPlan& plan) {
         TRY(ruleset.allow_port(port, kernel::kLandlockBindTcp));
     for (const uint16_t port : plan.connect_ports)
         TRY(ruleset.allow_port(port, kernel::kLandlockConnectTcp));
-    const auto& active = ruleset.settings();
-    if (active.handled_ports != settings.handled_ports || active.scopes != settings.scopes)
-        log::warning("this kernel's Landlock cannot do all that org.hull.landlock asks for");
+    const auto missing = kernel::missing_in_landlock(settings, ruleset.settings());
+    if (!missing.empty())
+        log::warning("this kernel's Landlock cannot do all that org.hull.landlock asks for: " +
+                     missing);
     return ruleset.restrict_self();
 }
 

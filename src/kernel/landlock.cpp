@@ -6,6 +6,7 @@
 
 #include <cerrno>
 
+#include "base/text.hpp"
 #include "kernel/uapi.hpp"
 
 namespace hull::kernel {
@@ -34,6 +35,19 @@ int landlock_abi() {
     return version < 0 ? 0 : static_cast<int>(version);
 }
 
+std::string missing_in_landlock(const LandlockSettings& asked, const LandlockSettings& active) {
+    // Not LandlockAccess::refer: without it such renames are always refused.
+    const uint64_t files = asked.handled_files & ~active.handled_files;
+    std::vector<std::string> missing;
+    if ((files & bits(LandlockAccess::truncate)) != 0) missing.emplace_back("truncate (Linux 6.2)");
+    if ((asked.handled_ports & ~active.handled_ports) != 0)
+        missing.emplace_back("TCP ports (Linux 6.7)");
+    if ((files & bits(LandlockAccess::ioctl_device)) != 0)
+        missing.emplace_back("ioctls of devices (Linux 6.10)");
+    if ((asked.scopes & ~active.scopes) != 0) missing.emplace_back("scopes (Linux 6.12)");
+    return join(missing, ", ");
+}
+
 Result<LandlockRuleset> LandlockRuleset::create(const LandlockSettings& settings) {
     int abi = landlock_abi();
     if (abi == 0)
@@ -49,7 +63,8 @@ Result<LandlockRuleset> LandlockRuleset::create(const LandlockSettings& settings
         int cause = errno;
         if (cause == ENOMSG)
             return fail(Errc::unsupported, "Landlock of this kernel (ABI " + std::to_string(abi) +
-                                               ") knows nothing of what is to be restricted");
+                                               ") knows nothing of what is to be restricted: " +
+                                               missing_in_landlock(settings, known));
         return fail_errno(cause, "make a Landlock ruleset");
     }
     return LandlockRuleset{Fd{static_cast<int>(fd)}, known};

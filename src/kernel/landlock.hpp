@@ -62,6 +62,9 @@ struct LandlockSettings {
     uint64_t handled_ports = 0;  ///< kLandlockBindTcp …
     uint64_t scopes = 0;         ///< kLandlockScope…
 };
+/// What of `asked` is not in `active`, with the kernel that has it: "TCP ports (Linux 6.7)"; empty:
+/// nothing is missing.
+std::string missing_in_landlock(const LandlockSettings& asked, const LandlockSettings& active);
 
 /// Rules that a process puts itself under, for good, with all its descendants.
 class LandlockRuleset {

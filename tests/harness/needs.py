@@ -1,5 +1,6 @@
 """Says what a test needs and this machine lacks, for @pytest.mark.needs(...)."""
 
+import ctypes
 import os
 import shutil
 from pathlib import Path
@@ -30,9 +31,15 @@ def has_pure_cgroup_v2():
     return Path("/sys/fs/cgroup/cgroup.controllers").exists()
 
 
+def landlock_abi():
+    """What the kernel itself answers (landlock_create_ruleset(2)); 0 without Landlock. Its log may be rotated away, and
+    securityfs not mounted."""
+    return max(0, ctypes.CDLL(None).syscall(444, None, 0, 1))
+
+
 def missing(name):
     """Why `name` cannot be had, or None. A name is a program, "root", "cgroup:NAME", "cgroup_v2",
-    "cgroup_v1", "userns" (an ordinary user may make user namespaces) or "path:/some/file"."""
+    "cgroup_v1", "landlock:ABI", "userns" (an ordinary user may make user namespaces) or "path:/some/file"."""
     if name == "root":
         return None if os.geteuid() == 0 else "needs root"
     if name.startswith("cgroup:"):
@@ -42,6 +49,9 @@ def missing(name):
         return None if has_pure_cgroup_v2() else "needs cgroup v2 alone at /sys/fs/cgroup"
     if name == "cgroup_v1":
         return "needs cgroup v1 controllers" if has_pure_cgroup_v2() else None
+    if name.startswith("landlock:"):
+        wanted = int(name.split(":", 1)[1])
+        return None if landlock_abi() >= wanted else f"needs Landlock ABI {wanted}; the kernel has {landlock_abi()}"
     if name == "userns":
         for path, bad in (("/proc/sys/kernel/unprivileged_userns_clone", "0"),
                           ("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1")):

@@ -182,13 +182,7 @@ def landlocked(rules):
     return lambda config: config.setdefault("annotations", {}).update({"org.hull.landlock": json.dumps(rules)})
 
 
-needs_landlock = pytest.mark.skipif(
-    subprocess.run(["grep", "-q", "landlock", "/sys/kernel/security/lsm"], check=False).returncode != 0 and
-    "landlock" not in subprocess.run(["dmesg"], capture_output=True, text=True, check=False).stdout,
-    reason="needs Landlock in the kernel's list of LSMs")
-
-
-@needs_landlock
+@pytest.mark.needs("landlock:1")
 def test_landlock_restricts_files(runtime, bundle):
     everything = [{"path": path, "access": ["read", "execute"]} for path in ("/bin", "/lib", "/usr", "/proc") if path]
     it = bundle(shell("cat /open/file; cat /closed/file || echo closed; echo x > /open/new || echo read-only"),
@@ -199,7 +193,7 @@ def test_landlock_restricts_files(runtime, bundle):
     assert run_it(runtime, it).out.split() == ["open", "closed", "read-only"]
 
 
-@needs_landlock
+@pytest.mark.needs("landlock:6")
 def test_landlock_scopes_signals(runtime, bundle):
     outside = subprocess.Popen(["sleep", "1000"])
 
@@ -214,7 +208,7 @@ def test_landlock_scopes_signals(runtime, bundle):
         outside.wait()
 
 
-@needs_landlock
+@pytest.mark.needs("landlock:4")
 def test_landlock_restricts_ports(runtime, bundle):
     it = bundle(shell("nc -l -p 81 -w 1 2>&1 | grep -o 'ermission denied'; (timeout 1 nc -l -p 80 2>&1 || true) | grep -c ermission"),
                 landlocked({"bind": [80], "connect": []}))

@@ -5,13 +5,16 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "base/file.hpp"
 #include "base/json_writer.hpp"
+#include "base/log.hpp"
 #include "base/text.hpp"
 #include "runtime/container.hpp"
 #include "runtime/resources_from_spec.hpp"
 #include "runtime/stats_json.hpp"
 #include "runtime/systemd_scope.hpp"
 #include "spec/runtime_check.hpp"
+#include "spec/runtime_json.hpp"
 
 namespace hull::runtime {
 namespace {
@@ -28,6 +31,20 @@ Result<kernel::Cgroup> require_cgroup(const Container& container) {
                     "it was made by an ordinary user without delegation, or with "
                     "--cgroup-manager=disabled");
     return container.open_cgroup();
+}
+
+/// The rules of an update take the place of those in config.json; the nodes of linux.devices and
+/// the devices that every container has stay allowed.
+Result<void> update_devices(const Container& container, const spec::Resources& resources,
+                            kernel::Cgroup& cgroup) {
+    const std::string path = container.config_path();
+    auto config = TRY(spec::parse_runtime_config(TRY(read_file(path)), path));
+    config.linux_.resources.devices = resources.devices;
+    auto applied = cgroup.apply_device_rules(TRY(device_rules_from_spec(config.linux_)));
+    if (applied || !container.state.is_rootless || applied.error().code != Errc::denied)
+        return applied;
+    log::debug("device rules left out: " + applied.error().to_string());
+    return {};
 }
 
 }  // namespace
@@ -57,7 +74,10 @@ Result<void> update_container(const Settings& settings, const std::string& id,
     if (!container.state.systemd_unit.empty())
         TRY(update_systemd_scope(container.state.systemd_unit, wanted,
                                  container.state.is_rootless));
-    return TRY(require_cgroup(container)).update(wanted);
+    auto cgroup = TRY(require_cgroup(container));
+    TRY(cgroup.update(wanted));
+    return resources.devices.empty() ? Result<void>()
+                                     : update_devices(container, resources, cgroup);
 }
 
 Result<std::vector<pid_t>> container_processes(const Settings& settings, const std::string& id) {

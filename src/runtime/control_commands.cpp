@@ -191,7 +191,8 @@ Result<int> ps_command(const Settings& settings, const ParsedArgs& args) {
 }
 
 constexpr std::string_view kUpdateHelp =
-    "Only what is given is changed. Sizes may end in k, m, g.\n"
+    "Only what is given is changed. Sizes may end in k, m, g. Of FILE, `devices` replaces all\n"
+    "device rules.\n"
     "  hull-runtime update --memory 256m --pids-limit 100 web\n"
     "  echo '{\"cpu\":{\"shares\":512}}' | hull-runtime update -r - web";
 constexpr std::string_view kPsHelp =

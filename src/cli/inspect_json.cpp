@@ -4,6 +4,7 @@
 #include "base/text.hpp"
 #include "cli/output.hpp"
 #include "cli/verbs.hpp"
+#include "engine/apparmor.hpp"
 #include "engine/bundle.hpp"
 #include "engine/engine.hpp"
 #include "kernel/landlock.hpp"
@@ -64,6 +65,7 @@ Json host_config_json(const ContainerView& view) {
     if (config.no_new_privileges) security.push_back("no-new-privileges");
     if (config.seccomp_unconfined) security.push_back("seccomp=unconfined");
     if (!config.seccomp_profile.empty()) security.push_back("seccomp=" + config.seccomp_profile);
+    if (!config.apparmor_profile.empty()) security.push_back("apparmor=" + config.apparmor_profile);
     Json ulimits = Json::array();
     for (const auto& limit : config.ulimits)
         ulimits.push_back({{"Name", limit.name}, {"Soft", limit.soft}, {"Hard", limit.hard}});
@@ -94,6 +96,8 @@ Json host_config_json(const ContainerView& view) {
 Json mandatory_layers(const ContainerView& view) {
     const auto& config = view.record.config;
     Json out = Json::array();
+    if (auto profile = engine::effective_apparmor_profile(config); !profile.empty())
+        out.push_back("apparmor: " + profile);
     if (engine::applies_landlock(config) && kernel::landlock_abi() >= engine::kLandlockScopesAbi)
         out.push_back("landlock: signals and abstract sockets stay inside");
     return out;
@@ -116,6 +120,7 @@ Json container_json(const Engine& engine, const ContainerView& view) {
         {"Driver", "overlay"},
         {"HostConfig", host_config_json(view)},
         {"Mounts", mounts_json(engine, view)},
+        {"AppArmorProfile", engine::effective_apparmor_profile(config)},
         {"MandatoryLayers", mandatory_layers(view)},
         {"Warnings", config.warnings}};
     out["IdRange"] = {{"First", record.range.first}, {"Count", record.range.count}};

@@ -114,9 +114,12 @@ Result<void> read_security_option(const std::string& text, ContainerConfig& conf
         config.seccomp_unconfined = true;
     } else if (name == "seccomp" && !value.empty()) {
         config.seccomp_profile = TRY(absolute_path(value));
+    } else if (name == "apparmor" && !value.empty()) {
+        config.apparmor_profile = value;
     } else {
         return fail(Errc::invalid, "--security-opt: " + quote(text) + " is not known",
-                    "there are no-new-privileges[=false], seccomp=unconfined and seccomp=FILE");
+                    "there are no-new-privileges[=false], seccomp=unconfined|FILE and "
+                    "apparmor=unconfined|PROFILE");
     }
     return {};
 }

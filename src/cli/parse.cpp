@@ -130,7 +130,8 @@ void add_confinement_options(Options& options, RunWords& words) {
     options.values("--cap-add", words.cap_add, "NAME", "a capability more");
     options.values("--cap-drop", words.cap_drop, "NAME", "a capability less; ALL");
     options.values("--security-opt", words.security, "OPTION",
-                   "no-new-privileges[=false], seccomp=unconfined|FILE");
+                   "no-new-privileges[=false], seccomp=unconfined|FILE, "
+                   "apparmor=unconfined|PROFILE");
     options.flag("--privileged", words.privileged,
                  "all capabilities, no filter, no masks (its user namespace stays)");
 }

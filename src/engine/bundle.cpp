@@ -187,6 +187,7 @@ Result<spec::Process> make_process(const BundleInputs& inputs, const std::string
     process.cwd = config.working_dir.empty() ? "/" : config.working_dir;
     process.capabilities = TRY(make_capabilities(config, inputs.user.uid));
     process.no_new_privileges = config.no_new_privileges && !config.privileged;
+    process.apparmor_profile = inputs.apparmor_profile;
     for (const auto& limit : inputs.rlimits)
         process.rlimits.push_back({limit.type, limit.soft, limit.hard});
     return process;
@@ -354,6 +355,10 @@ std::vector<std::string> weakening_warnings(const ContainerConfig& config) {
         out.emplace_back(
             "--security-opt seccomp=unconfined: every system call of the kernel can be reached "
             "from the container");
+    if (config.apparmor_profile == "unconfined" && !config.privileged)
+        out.emplace_back(
+            "--security-opt apparmor=unconfined: no AppArmor profile stands behind the other "
+            "layers");
     if (!config.no_new_privileges && !config.privileged)
         out.emplace_back(
             "--security-opt no-new-privileges=false: setuid programs of the image gain their "

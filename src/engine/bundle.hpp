@@ -33,6 +33,7 @@ struct BundleInputs {
     std::optional<spec::SeccompProfile> own_seccomp;  ///< of --security-opt seccomp=FILE
     bool has_cgroups = true;                          ///< limits can be applied here
     bool has_landlock_scopes = false;                 ///< the kernel has them (ABI 6)
+    std::string apparmor_profile;                     ///< empty: none
 };
 
 /// The container's config.json, with the defaults of SECURITY.md. Pure.

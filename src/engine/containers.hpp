@@ -72,7 +72,8 @@ struct ContainerConfig {
     std::vector<std::string> cap_drop;
     bool no_new_privileges = true;
     bool seccomp_unconfined = false;
-    std::string seccomp_profile;  ///< path of a profile of the user's own; empty: the default
+    std::string seccomp_profile;   ///< path of a profile of the user's own; empty: the default
+    std::string apparmor_profile;  ///< a loaded profile, or "unconfined"; empty: hull-default
 
     std::string runtime;  ///< program; empty: hull-runtime
     bool log_disabled = false;

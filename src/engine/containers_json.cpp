@@ -88,6 +88,7 @@ Result<void> visit_members(ContainerConfig& config, Visitor&& visit) {
     TRY(visit("no_new_privileges", config.no_new_privileges));
     TRY(visit("seccomp_unconfined", config.seccomp_unconfined));
     TRY(visit("seccomp_profile", config.seccomp_profile));
+    TRY(visit("apparmor_profile", config.apparmor_profile));
     TRY(visit("runtime", config.runtime));
     TRY(visit("log_disabled", config.log_disabled));
     TRY(visit("log_max_size", config.log_max_size));

@@ -12,6 +12,7 @@
 #include "base/log.hpp"
 #include "base/text.hpp"
 #include "base/units.hpp"
+#include "engine/apparmor.hpp"
 #include "engine/bundle.hpp"
 #include "engine/engine.hpp"
 #include "engine/etc_files.hpp"
@@ -21,6 +22,7 @@
 #include "kernel/capabilities.hpp"
 #include "kernel/idmap.hpp"
 #include "kernel/landlock.hpp"
+#include "kernel/lsm.hpp"
 #include "spec/runtime_json.hpp"
 
 namespace hull::engine {
@@ -132,6 +134,19 @@ void warn_of_missing_cgroups(const Settings& settings, ContainerConfig& config) 
         config.warnings.emplace_back(
             "limits on memory, CPU and processes are not applied: an ordinary user has no cgroup "
             "of its own here (delegate one with systemd, or run as root)");
+}
+
+/// The default profile is loaded when the first container needs it; one without it still has all
+/// the other layers.
+void prepare_apparmor(const ContainerConfig& config) {
+    if (!kernel::is_apparmor_enabled() ||
+        wanted_apparmor_profile(config) != kDefaultAppArmorProfile)
+        return;
+    auto loaded = load_default_apparmor_profile();
+    if (loaded) return;
+    const std::string text = "the container has no AppArmor profile: " + loaded.error().to_string();
+    // What an ordinary user cannot mend is said by `inspect` alone.
+    loaded.error().code == Errc::denied ? log::debug(text) : log::warning(text);
 }
 
 }  // namespace
@@ -252,6 +267,7 @@ Result<Engine::Prepared> Engine::prepare_start(LockedContainer& container,
     out.bundle.rootfs = settings_.run_directory(record.id) + "/rootfs";
     out.bundle.has_cgroups = !settings_.is_rootless;
     out.bundle.has_landlock_scopes = kernel::landlock_abi() >= kLandlockScopesAbi;
+    out.bundle.apparmor_profile = effective_apparmor_profile(record.config);
     out.bundle.console_size = options.console_size;
     out.bundle.own_seccomp = TRY(load_seccomp(record.config.seccomp_profile));
     for (const auto& limit : record.config.ulimits)
@@ -303,6 +319,7 @@ Result<void> write_private_file(const std::string& path, std::string_view conten
 Result<MonitorConnection> Engine::start_prepared(LockedContainer& container,
                                                  const StartOptions& options) {
     const ContainerRecord& record = container.record;
+    prepare_apparmor(record.config);
     auto prepared = TRY(prepare_start(container, options));
     auto config = TRY(make_bundle_config(prepared.bundle));
     std::string directory = settings_.run_directory(record.id);

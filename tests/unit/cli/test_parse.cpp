@@ -94,13 +94,14 @@ TEST_CASE("words become a request, and nonsense is refused by its option") {
     words.memory = "512m";
     words.cpus = "1.5";
     words.cap_add = {"net_raw"};
-    words.security = {"no-new-privileges=false"};
+    words.security = {"no-new-privileges=false", "apparmor=mine"};
     auto request = to_create_request(words);
     REQUIRE(request);
     CHECK(request->options.memory == 512U << 20U);
     CHECK(request->options.nano_cpus == 1'500'000'000);
     CHECK(request->options.cap_add == Args{"CAP_NET_RAW"});
     CHECK_FALSE(request->options.no_new_privileges);
+    CHECK(request->options.apparmor_profile == "mine");
     auto refuse = [](auto change) {
         RunWords bad;
         bad.image = "busybox";

@@ -6,6 +6,7 @@
 #include <doctest/doctest.h>
 
 #include "base/file.hpp"
+#include "engine/apparmor.hpp"
 #include "engine/bundle.hpp"
 #include "engine/etc_files.hpp"
 #include "engine/image_files.hpp"
@@ -65,6 +66,37 @@ TEST_CASE("by default nothing is shared and few capabilities are left") {
     CHECK(has(mount_at(*config, "/sys").options, "ro"));
     CHECK(has(mount_at(*config, "/sys/fs/cgroup").options, "ro"));
     CHECK(has(config->linux_.masked_paths, "/sys/firmware"));
+}
+
+TEST_CASE(
+    "every container asks for the AppArmor profile but one that is to mount or is unconfined") {
+    ContainerConfig config;
+    CHECK(wanted_apparmor_profile(config) == kDefaultAppArmorProfile);
+    config.cap_add = {"CAP_NET_ADMIN"};
+    CHECK(wanted_apparmor_profile(config) == kDefaultAppArmorProfile);
+    config.cap_add = {"CAP_SYS_ADMIN"};
+    CHECK(wanted_apparmor_profile(config).empty());
+    config.apparmor_profile = "mine";
+    CHECK(wanted_apparmor_profile(config) == "mine");
+    CHECK(effective_apparmor_profile(config) == "mine");  // left to the runtime to refuse
+    config.privileged = true;
+    CHECK(wanted_apparmor_profile(config).empty());
+    config = {};
+    config.apparmor_profile = "unconfined";
+    CHECK(wanted_apparmor_profile(config).empty());
+    CHECK(weakening_warnings(config).size() == 1);
+}
+
+TEST_CASE("the AppArmor profile is the process's, and exec has it as well") {
+    auto inputs = make_inputs();
+    CHECK(make_bundle_config(inputs)->process->apparmor_profile.empty());
+    inputs.apparmor_profile = "hull-default";
+    auto config = make_bundle_config(inputs);
+    REQUIRE(config);
+    CHECK(config->process->apparmor_profile == "hull-default");
+    auto process = make_exec_process(*config->process, {.args = {"true"}});
+    REQUIRE(process);
+    CHECK(process->apparmor_profile == "hull-default");
 }
 
 TEST_CASE("a non-root user has no capabilities but those asked for by name") {

@@ -18,7 +18,7 @@ BUSYBOX_INIT = """#!/bin/sh
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin
 if [ "$1" != moved ]; then
     mkdir -p /new && mount -t tmpfs -o mode=755 none /new
-    cp -a /bin /sbin /usr /etc /modules /files /cases /rootfs /init /lib /root /home /tmp /var /run /new/ 2>/dev/null
+    cp -a /bin /sbin /usr /etc /modules /files /cases /cgroups /rootfs /init /lib /lib64 /root /home /tmp /var /run /new/ 2>/dev/null
     mkdir -p /new/proc /new/sys /new/dev
     exec switch_root /new /init moved
 fi
@@ -26,10 +26,22 @@ mount -t proc proc /proc && mount -t sysfs sys /sys && mount -t devtmpfs dev /de
 mkdir -p /dev/pts /dev/shm && mount -t devpts pts /dev/pts && mount -t tmpfs shm /dev/shm
 exec <>/dev/ttyS0 >&0 2>&1
 for module in $(cat /modules/order); do insmod /modules/$module; done
-mount -t cgroup2 cgroup /sys/fs/cgroup && mount -t securityfs security /sys/kernel/security
+mount -t securityfs security /sys/kernel/security
+. /cgroups
 ip link set lo up
 exec /cases/all
 """
+
+# How the guest mounts its cgroups; with systemd it is v2 alone.
+CGROUPS = {
+    "v2": "mount -t cgroup2 cgroup /sys/fs/cgroup\n",
+    "v1": """mount -t tmpfs -o mode=755 cgroups /sys/fs/cgroup
+for set in cpu,cpuacct cpuset memory devices freezer blkio pids hugetlb net_cls,net_prio perf_event rdma; do
+    mkdir /sys/fs/cgroup/$set && mount -t cgroup -o $set cgroup /sys/fs/cgroup/$set
+done
+mkdir /sys/fs/cgroup/systemd && mount -t cgroup -o none,name=systemd cgroup /sys/fs/cgroup/systemd
+""",
+}
 
 # With systemd: a small initramfs that finds the disk and gives over to it.
 DISK_INIT = """#!/bin/sh
@@ -83,6 +95,7 @@ class Case:
     script: str = 'exec hull-runtime run --bundle . "$(basename $PWD)"'
     config: dict = field(default_factory=dict)
     rootfs: str = "/rootfs"  # in the guest
+    always: bool = False  # others stand on it
 
 
 @dataclass
@@ -106,6 +119,28 @@ def guest_kernel():
                 run("dpkg-deb", "-x", deb, staging)
                 deb.unlink()
     return next(iter(sorted(path.glob("boot/vmlinuz-*"))))
+
+
+def guest_module(name):
+    """Path of one of the guest kernel's modules: "block/bfq"."""
+    kernel = guest_kernel()
+    release = kernel.name.removeprefix("vmlinuz-")
+    return kernel.parent.parent / "lib/modules" / release / "kernel" / f"{name}.ko"
+
+
+def add_program(root, program):
+    """Copies a program of this machine and the libraries it is linked with to the same places below `root`."""
+    target = root / "usr/bin" / Path(program).name
+    for applet in root.glob(f"*bin/{target.name}"), root.glob(f"usr/*bin/{target.name}"):
+        for link in applet:
+            link.unlink()
+    shutil.copy(program, target)
+    listed = run("ldd", program, check=False).out
+    for path in re.findall(r"(/\S+) \(0x", listed):
+        copy = root / path.lstrip("/")
+        if not copy.exists():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, copy)
 
 
 MODULES = ["drivers/block/loop"]
@@ -140,11 +175,12 @@ class Guest:
     """Boots once, runs all cases, and powers off; `results` has one Result for each case's name.
 
     `systemd`: a Debian root with systemd on a disk image; else busybox in an initramfs, which boots in 12 s.
-    `files`: texts or bytes by name, found in the guest's /files. `modules`: more of the kernel's, as fs/fuse/fuse.
+    `cgroups`: a name of CGROUPS. `files`: texts or bytes by name, found in the guest's /files. `modules`: more of the
+    kernel's, as fs/fuse/fuse. `programs`: of this machine, put into the guest with the libraries they are linked with.
     """
 
-    def __init__(self, work, binaries, payload, cases, systemd=False, files=None, memory_mib=768, timeout=240,
-                 modules=()):
+    def __init__(self, work, binaries, payload, cases, systemd=False, cgroups="v2", files=None, memory_mib=768,
+                 timeout=480, modules=(), programs=()):
         self.work = Path(work)
         self.kernel = guest_kernel()
         boot = self.work / "initramfs"
@@ -152,11 +188,14 @@ class Guest:
         fill_busybox(boot)
         (boot / "init").write_text(DISK_INIT if systemd else BUSYBOX_INIT)
         (boot / "init").chmod(0o755)
+        (boot / "cgroups").write_text(CGROUPS[cgroups])
         self._add_modules(boot / "modules", [*(DISK_MODULES if systemd else MODULES), *modules])
         fill_busybox(boot / "rootfs")
-        for program in (binaries.runtime, binaries.monitor, payload):
+        for program in (binaries.hull, binaries.runtime, binaries.monitor, payload):
             if program.exists():
                 shutil.copy(program, boot / "usr/bin" / program.name)
+        for program in programs:
+            add_program(boot, program)
         shutil.copy(payload, boot / "rootfs/bin/payload")
         (boot / "files").mkdir()
         for name, content in (files or {}).items():
@@ -168,10 +207,8 @@ class Guest:
 
     def _add_modules(self, directory, names):
         directory.mkdir()
-        release = self.kernel.name.removeprefix("vmlinuz-")
-        source = self.kernel.parent.parent / "lib/modules" / release / "kernel"
         for name in names:
-            shutil.copy(source / f"{name}.ko", directory)
+            shutil.copy(guest_module(name), directory)
         (directory / "order").write_text("".join(f"{Path(name).name}.ko\n" for name in names))
 
     def _add_cases(self, directory, cases):

@@ -1,51 +1,20 @@
 """hull-runtime where cgroup v2 stands alone and AppArmor is active: in a guest (./dev test vm)."""
 
-import copy
+import json
 import re
 
 import pytest
 
-from harness.bundles import DEFAULT_CONFIG
-from harness.guest import Case, Guest
+from harness.guest import Case, Guest, guest_module
+from harness.guest_cases import (DETACHED, END, REFUSED, bundle, check, for_user, parameters, refused, selected,
+                                 shows, writable_cgroup)
+from harness.guest_hull import HULL_FILES, HULL_MODULES, HULL_PROGRAMS, RUNNING, SETUP, hull_cases
 from harness.programs import run
-
-WITH_MKNOD = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE", "CAP_MKNOD"]
-
-
-def bundle(args, change=None, **resources):
-    config = copy.deepcopy(DEFAULT_CONFIG)
-    config["process"]["args"] = ["sh", "-c", args]
-    config["linux"]["resources"].update(resources)
-    if change:
-        change(config)
-    return config
-
-
-def shows(name, file, expected, **resources):
-    """A limit of config.json is in the container's own cgroup file."""
-    return Case(name, config=bundle(f"cat /sys/fs/cgroup/{file}", **resources)), expected
-
-
-def writable_cgroup(config):
-    for mount in config["mounts"]:
-        if mount["type"] == "cgroup":
-            mount["options"] = ["nosuid", "noexec", "nodev", "rw"]
 
 
 def apparmor(config):
     config["process"]["apparmorProfile"] = "hull-test"
 
-
-DETACHED = """set -e; id=$(basename $PWD)
-hull-runtime create --bundle . $id >/dev/null 2>/tmp/error </dev/null || { cat /tmp/error; exit 1; }
-hull-runtime start $id
-pid=$(hull-runtime state $id | sed -n 's/.*"pid": *\\([0-9]*\\).*/\\1/p')
-group=/sys/fs/cgroup$(cut -d: -f3 /proc/$pid/cgroup)
-"""
-END = """
-hull-runtime delete --force $id
-test ! -d $group && echo gone
-"""
 
 LIFE = """set -e; id=$(basename $PWD)
 hull-runtime create --bundle . $id >/dev/null 2>/tmp/error </dev/null || { cat /tmp/error; exit 1; }
@@ -99,7 +68,120 @@ hull-runtime run --bundle . loop
 losetup -d /dev/loop0
 """
 
-REFUSED = "hull-runtime run --bundle . refused; echo exit $?; ls /sys/fs/cgroup/hull | grep refused || echo nothing left"
+LANDLOCKED = """mkdir -p /rootfs/open /rootfs/closed; echo open >/rootfs/open/file; echo closed >/rootfs/closed/file
+exec hull-runtime run --bundle . landlocked"""
+
+
+def landlock(rules):
+    return lambda config: config.setdefault("annotations", {}).update({"org.hull.landlock": json.dumps(rules)})
+
+
+BLOCK = {"major": 7, "minor": 0}
+SCHEDULED = "set -e; insmod /files/bfq.ko; echo bfq >/sys/block/loop0/queue/scheduler\n" + LOOP
+COSTED = """set -e; truncate -s 16M /tmp/disk && losetup /dev/loop0 /tmp/disk; echo "7:0 enable=1" >/sys/fs/cgroup/io.cost.qos
+hull-runtime run --bundle . loop
+echo "7:0 enable=0" >/sys/fs/cgroup/io.cost.qos; losetup -d /dev/loop0
+"""
+
+LIFTED = "set -e; truncate -s 16M /tmp/disk && losetup /dev/loop0 /tmp/disk\n" + DETACHED + """cat $group/io.max
+echo '{"blockIO":{"throttleReadBpsDevice":[{"major":7,"minor":0,"rate":0}]}}' | hull-runtime update -r - $id
+cat $group/io.max; losetup -d /dev/loop0""" + END
+
+CHECKED = DETACHED + """until [ $(cat $group/memory.current) -gt 33554432 ]; do :; done
+echo '{"memory":{"limit":8388608,"checkBeforeUpdate":true}}' | hull-runtime update -r - $id || echo exit $?
+cat $group/memory.max
+echo '{"memory":{"limit":67108864,"checkBeforeUpdate":true}}' | hull-runtime update -r - $id; cat $group/memory.max""" + END
+
+# A caller that is not in the root of the hierarchy, for paths relative to it.
+PLACED = """mkdir -p /sys/fs/cgroup/outer/me; echo $$ >/sys/fs/cgroup/outer/me/cgroup.procs
+""" + DETACHED + """echo ${group#/sys/fs/cgroup} | sed "s/case[0-9]*/ID/"; echo $$ >/sys/fs/cgroup/cgroup.procs""" + END
+
+POPULATED = """mkdir /sys/fs/cgroup/taken; sleep 1000 & echo $! >/sys/fs/cgroup/taken/cgroup.procs
+hull-runtime run --bundle . refused; echo exit $?; kill $!; wait; rmdir /sys/fs/cgroup/taken && echo still there"""
+
+OOM = DETACHED + """rm -f /tmp/oom-go; : >/tmp/events; hull-runtime events --interval 1s $id >/tmp/events & reader=$!
+until grep -q '"stats"' /tmp/events; do sleep 0.1; done; hull-runtime exec $id touch /tmp/oom-go
+until grep -q '"oom"' /tmp/events; do sleep 0.1; done; grep -m1 '"oom"' /tmp/events | sed "s/case[0-9]*/ID/"
+hull-runtime kill $id KILL; wait $reader; echo events ended""" + END
+
+DEVICE_UPDATE = DETACHED + """hull-runtime exec $id payload open /tmp/later
+echo '{"devices":[{"allow":false,"access":"rwm"},{"allow":true,"type":"c","major":10,"minor":237,"access":"rw"}]}' |
+    hull-runtime update -r - $id; hull-runtime exec $id payload open /tmp/later /dev/null
+echo '{"pids":{"limit":50}}' | hull-runtime update -r - $id; hull-runtime exec $id payload open /tmp/later
+echo '{"devices":[{"allow":false,"access":"rwm"}]}' | hull-runtime update -r - $id
+hull-runtime exec $id payload open /tmp/later /dev/null""" + END
+
+OWNED = DETACHED + """hull-runtime exec $id sh -c 'stat -c %u:%g /sys/fs/cgroup /sys/fs/cgroup/cgroup.procs /sys/fs/cgroup/memory.max
+mkdir /sys/fs/cgroup/own && echo made'
+hull-runtime exec --cgroup own $id cat /proc/self/cgroup""" + END
+
+
+def user_namespace(config):
+    writable_cgroup(config)
+    config["linux"]["namespaces"].append({"type": "user"})
+    mapping = [{"containerID": 0, "hostID": 300000, "size": 65536}]
+    config["linux"].update(uidMappings=mapping, gidMappings=mapping)
+
+
+# Everything that would refuse it before AppArmor does is taken away.
+def profile_alone(config):
+    config["process"]["apparmorProfile"] = "hull-default"
+    config["linux"].update(maskedPaths=[], readonlyPaths=[], namespaces=[{"type": "mount"}, {"type": "uts"}])
+    for mount in config["mounts"]:
+        if mount["type"] == "sysfs":
+            mount["options"] = ["rw"]
+
+
+TRIED = """cat /proc/self/attr/current; mount -t tmpfs none /mnt 2>/dev/null || echo mount refused
+umount /dev/shm 2>/dev/null || echo umount refused
+(echo x >/proc/sys/kernel/domainname) 2>/dev/null || echo sysctl refused; (echo h >/proc/sysrq-trigger) 2>/dev/null || echo sysrq refused
+head -c 1 /proc/kcore >/dev/null 2>&1 || echo kcore refused; (echo 0 >/sys/kernel/mm/ksm/run) 2>/dev/null || echo sysfs refused
+kill -0 OUTSIDE 2>/dev/null || echo signal refused; sleep 1000 & kill $! && echo mine signalled"""
+PROFILE_ALONE = """mkdir -p /rootfs/mnt; sleep 1000 & outside=$!; sed -i "s/OUTSIDE/$outside/" config.json
+hull-runtime run --bundle . alone
+sed -i 's/hull-default/unconfined/' config.json; hull-runtime run --bundle . alone; kill $outside"""
+
+
+AS_USER = """chmod 755 . /cases; export XDG_RUNTIME_DIR=/tmp/run-1000; mkdir -p $XDG_RUNTIME_DIR; chown 1000:1000 $XDG_RUNTIME_DIR
+as_user() { /usr/bin/setpriv --reuid=1000 --regid=1000 --clear-groups "$@"; }
+"""
+DELEGATED = AS_USER + """top=/sys/fs/cgroup/session; mkdir -p $top/me
+echo "+memory +pids +cpu" >/sys/fs/cgroup/cgroup.subtree_control
+chown 1000:1000 $top $top/me; for f in $top $top/me; do chown 1000:1000 $f/cgroup.procs $f/cgroup.subtree_control; done
+echo $$ >$top/me/cgroup.procs; as_user hull-runtime run --bundle . user; echo exit $?; echo $$ >/sys/fs/cgroup/cgroup.procs
+ls -d $top/hull/user 2>/dev/null || echo gone; rmdir $top/hull $top/me $top"""
+
+EVERYTHING = {"memory": {"limit": 64 << 20, "swap": 96 << 20, "reservation": 32 << 20}, "pids": {"limit": 40},
+              "cpu": {"quota": 50000, "period": 100000, "cpus": "0", "mems": "0"},
+              "hugepageLimits": [{"pageSize": "2MB", "limit": 4 << 20}], "unified": {"memory.high": "50331648"}}
+COMPARED = """for runtime in hull-runtime crun; do $runtime run --bundle . compared >/tmp/said.$runtime || echo exit $?; done
+cmp /tmp/said.hull-runtime /tmp/said.crun && wc -l </tmp/said.crun; cat /tmp/said.*"""
+FILES = "memory.max memory.swap.max memory.low memory.high pids.max cpu.max cpuset.cpus cpuset.mems hugetlb.2MB.max"
+
+# Allow and deny of each kind, the last that matches decides: rules, what is opened, and how it goes.
+DEVICE_RULES = [
+    ("nothing is allowed", [], "/tmp/c r=EPERM w=EPERM\n/tmp/b r=EPERM w=EPERM\n"),
+    ("all characters", [("c", None, None, "rwm", True)], "/tmp/c r=ok w=ok\n/tmp/b r=EPERM w=EPERM\n"),
+    ("all blocks for reading", [("b", None, None, "r", True)], "/tmp/c r=EPERM w=EPERM\n/tmp/b r=ok w=EPERM\n"),
+    ("a major number", [("b", 7, None, "rw", True)], "/tmp/c r=EPERM w=EPERM\n/tmp/b r=ok w=ok\n"),
+    ("a minor number of any major", [("c", None, 237, "w", True)], "/tmp/c r=EPERM w=ok\n/tmp/b r=EPERM w=EPERM\n"),
+    ("all kinds but one", [("a", None, None, "rwm", True), ("b", 7, None, "w", False)],
+     "/tmp/c r=ok w=ok\n/tmp/b r=ok w=EPERM\n"),
+    ("denied, then allowed again in part", [("c", None, None, "rwm", True), ("c", 10, None, "rwm", False),
+                                            ("c", 10, 237, "r", True)], "/tmp/c r=ok w=EPERM\n/tmp/b r=EPERM w=EPERM\n"),
+    ("reading and writing by rules of their own", [("c", 10, 237, "r", True), ("c", 10, None, "w", True)],
+     "/tmp/c r=ok w=ok\n/tmp/b r=EPERM w=EPERM\n"),
+]
+
+
+def device_case(name, rules):
+    listed = [{"allow": False, "access": "rwm"}]
+    for kind, major, minor, access, allow in rules:
+        numbers = {key: value for key, value in (("major", major), ("minor", minor)) if value is not None}
+        listed.append({"allow": allow, "type": kind, "access": access, **numbers})
+    return Case(f"device rules: {name}", config=bundle(
+        "rm -f /tmp/c /tmp/b; mknod /tmp/c c 10 237; mknod /tmp/b b 7 5; exec payload open /tmp/c /tmp/b", devices=listed))
+
 
 CASES = [
     shows("memory.limit is memory.max", "memory.max", "67108864\n", memory={"limit": 64 << 20}),
@@ -163,12 +245,81 @@ CASES = [
     (Case("an AppArmor profile that is not loaded is refused", REFUSED,
           bundle("true", lambda config: config["process"].update(apparmorProfile="no-such-profile"))),
      re.compile(r"(?s)no-such-profile.*exit 1\nnothing left\n")),
-    (Case("a controller that only v1 has is refused by name", REFUSED, bundle("true", network={"classID": 5})),
-     re.compile(r"(?s)net_cls.*exit 1\nnothing left\n")),
-    (Case("a value that the kernel refuses is refused with its file", REFUSED, bundle("true", cpu={"cpus": "77"})),
-     re.compile(r"(?s)cpuset.cpus.*exit 1\nnothing left\n")),
-    (Case("an rdma device that is not there is refused with its file", REFUSED,
-          bundle("true", rdma={"mlx5_0": {"hcaHandles": 2}})), re.compile(r"(?s)rdma.max.*exit 1\nnothing left\n")),
+    (Case("exec has the container's AppArmor profile, or the one it is told", DETACHED + """
+hull-runtime exec $id cat /proc/self/attr/current
+hull-runtime exec --apparmor unconfined $id cat /proc/self/attr/current
+hull-runtime exec $id sh -c 'echo x >/denied' || echo exit $?; hull-runtime exec --apparmor none $id true || echo exit $?""" + END,
+          bundle("sleep 1000", apparmor)),
+     re.compile(r"(?s)^hull-test \(enforce\)\nunconfined\n.*denied.*exit 1\n.*none.*exit 255\ngone\n")),
+    refused("an SELinux label without SELinux is refused by name", "selinuxLabel",
+            lambda config: config["process"].update(selinuxLabel="system_u:system_r:container_t:s0:c1,c2")),
+    (Case("Landlock restricts files", LANDLOCKED, bundle(
+        "cat /open/file; cat /closed/file || echo closed; echo x >/open/new || echo read-only",
+        landlock({"paths": [{"path": "/open", "access": ["read"]}, *(
+            {"path": path, "access": ["read", "execute"]} for path in ("/bin", "/proc"))]}))),
+     re.compile(r"(?s)open\n.*closed\n.*read-only\n")),
+    refused("Landlock scopes are refused where the kernel has none", r"org.hull.landlock.*scopes \(Linux 6\.12\)", landlock({"scopes": ["signal"]})),
+    refused("Landlock ports are refused where the kernel has none", r"org.hull.landlock.*TCP ports \(Linux 6\.7\)", landlock({"bind": [80]})),
+    refused("a controller that only v1 has is refused by name", "net_cls", network={"classID": 5}),
+    refused("priorities of interfaces are refused by name", "net_prio", network={"priorities": [{"name": "lo", "priority": 5}]}),
+    refused("a value that the kernel refuses is refused with its file", "cpuset.cpus", cpu={"cpus": "77"}),
+    # Debian's cloud kernel has the controller and, but for Mellanox cards, no RDMA device (CONFIG_RDMA_RXE is not set).
+    refused("an rdma device that is not there is refused with its file", "rdma.max", rdma={"mlx5_0": {"hcaHandles": 2}}),
+    refused("a unified file that is not there is refused with its name", "memory.nothing", unified={"memory.nothing": "1"}),
+    refused("a unified file outside of the cgroup is refused", "one file of the cgroup", unified={"../cgroup.procs": "1"}),
+    refused("swap below the memory limit is refused", "swap", memory={"limit": 64 << 20, "swap": 32 << 20}),
+    shows("unified writes line by line", "io.max", "7:5 rbps=1048576 wbps=max riops=max wiops=7\n",
+          unified={"io.max": "7:5 rbps=1048576\n7:5 wiops=7"}),
+    shows("cpuset takes processors and memory nodes at once", "cpuset.cpus.effective", "1\n", cpu={"cpus": "1", "mems": "0"}),
+    shows("cpu.quota of -1 is no limit", "cpu.max", "max 50000\n", cpu={"quota": -1, "period": 50000}),
+    shows("cpu.shares of 2 are weight 1", "cpu.weight", "1\n", cpu={"shares": 2}),
+    shows("memory.limit of -1 is no limit", "memory.max", "max\n", memory={"limit": -1}),
+    (Case("a throttle is lifted by rate 0", LIFTED, bundle("sleep 1000", blockIO={
+        "throttleReadBpsDevice": [{**BLOCK, "rate": 1 << 20}], "throttleWriteBpsDevice": [{**BLOCK, "rate": 2 << 20}],
+        "throttleReadIOPSDevice": [{**BLOCK, "rate": 50}], "throttleWriteIOPSDevice": [{**BLOCK, "rate": 60}]})),
+     "7:0 rbps=1048576 wbps=2097152 riops=50 wiops=60\n7:0 rbps=max wbps=2097152 riops=50 wiops=60\ngone\n"),
+    (Case("blockIO.weightDevice is io.weight", COSTED, bundle("cat /sys/fs/cgroup/io.weight", blockIO={
+        "weight": 100, "weightDevice": [{**BLOCK, "weight": 500}]})), "default 910\n7:0 4950\n"),
+    (Case("blockIO.weight and weightDevice are io.bfq.weight where BFQ is", SCHEDULED, bundle(
+        "cat /sys/fs/cgroup/io.bfq.weight", blockIO={"weight": 100, "weightDevice": [{**BLOCK, "weight": 500}]})),
+     "default 100\n7:0 500\n"),
+    (Case("checkBeforeUpdate refuses a limit below what is used", CHECKED,
+          bundle("sleep 1000 | payload hold-memory 33554432")),
+     re.compile(r"(?s)in use.*exit 1\nmax\n67108864\ngone\n")),
+    (Case("an empty cgroups path is /hull/ID", PLACED, bundle("sleep 1000")), "/hull/ID\ngone\n"),
+    (Case("an absolute cgroups path is below the mount point", PLACED, bundle("sleep 1000", cgroups_path="/deep/er/one")),
+     "/deep/er/one\ngone\n"),
+    (Case("a relative cgroups path is beside the caller's cgroup", PLACED, bundle("sleep 1000", cgroups_path="some/one")),
+     "/outer/some/one\ngone\n"),
+    (Case("a cgroups path does not leave the hierarchy", PLACED, bundle("sleep 1000", cgroups_path="/../../over")),
+     "/over\ngone\n"),
+    (Case("a cgroup with processes of others is refused", POPULATED, bundle("true", cgroups_path="/taken")),
+     re.compile(r"(?s)not empty.*exit 1\nstill there\n")),
+    (Case("events tells of an OOM kill and ends with the container", OOM, bundle(
+        "until test -e /tmp/oom-go; do sleep 0.1; done; payload hold-memory 67108864; sleep 1000",
+        memory={"limit": 16 << 20, "swap": 16 << 20})), '{"type":"oom","id":"ID"}\nevents ended\ngone\n'),
+    (Case("update replaces the device rules, and only when it is given some", DEVICE_UPDATE, bundle(
+        "rm -f /tmp/later; mknod /tmp/later c 10 237; exec sleep 1000")),
+     "/tmp/later r=EPERM w=EPERM\n" + "/tmp/later r=ok w=ok\n/dev/null r=ok w=ok\n" + "/tmp/later r=ok w=ok\n"
+     "/tmp/later r=EPERM w=EPERM\n/dev/null r=ok w=ok\ngone\n"),
+    (Case("a writable cgroup belongs to the container's root", OWNED, bundle("sleep 1000", user_namespace)),
+     "0:0\n0:0\n65534:65534\nmade\n0::/own\ngone\n"),
+    (Case("an ordinary user with a delegated cgroup has limits", DELEGATED, for_user(bundle(
+        "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max", memory={"limit": 64 << 20}, pids={"limit": 11}))),
+     "67108864\n11\nexit 0\ngone\n"),
+    (Case("an ordinary user without delegation is told so", AS_USER + "as_user hull-runtime run --bundle . user; echo exit $?",
+          for_user(bundle("true", memory={"limit": 64 << 20}))), re.compile(r"(?s)delegate.*exit 1\n")),
+    (Case("an ordinary user without delegation who asks for no limit runs",
+          AS_USER + "as_user hull-runtime run --bundle . user", for_user(bundle("echo ran"))), "ran\n"),
+    (Case("crun sets the same files", COMPARED, bundle(f"cd /sys/fs/cgroup; for f in {FILES}; do echo $f $(cat $f); done",
+                                                       **EVERYTHING)), re.compile(r"^9\nmemory.max 67108864\n")),
+    *((device_case(name, rules), expected) for name, rules, expected in DEVICE_RULES),
+    (Case("hull takes an image", SETUP, always=True), "busybox\n"),
+    *hull_cases("v2"),
+    (Case("the default AppArmor profile alone refuses mounts, kernel files, and signals to others", PROFILE_ALONE,
+          bundle(TRIED, profile_alone, capabilities=["CAP_SYS_ADMIN", "CAP_KILL", "CAP_DAC_OVERRIDE", "CAP_SYS_RAWIO"])),
+     "hull-default (enforce)\nmount refused\numount refused\nsysctl refused\nsysrq refused\nkcore refused\n"
+     "sysfs refused\nsignal refused\nmine signalled\nunconfined\nmine signalled\n"),
 ]
 
 PROFILE = """profile hull-test flags=(attach_disconnected,mediate_deleted) {
@@ -179,25 +330,17 @@ PROFILE = """profile hull-test flags=(attach_disconnected,mediate_deleted) {
 
 
 @pytest.fixture(scope="module")
-def guest(binaries, payload, tmp_path_factory):
-    binaries.need("runtime")
-    for case, _ in CASES:
-        if case.config:
-            case.config["process"]["capabilities"] = {
-                name: WITH_MKNOD for name in ("bounding", "effective", "permitted")}
+def guest(binaries, payload, tmp_path_factory, request):
+    binaries.need("hull", "runtime", "monitor", "image")
     work = tmp_path_factory.mktemp("guest")
     (work / "profile").write_text(PROFILE)
     run("apparmor_parser", "-Q", "-K", "-o", work / "profile.bin", work / "profile")
-    return Guest(work / "guest", binaries, payload, [case for case, _ in CASES],
-                 files={"profile": (work / "profile.bin").read_bytes()})
+    files = {"profile": (work / "profile.bin").read_bytes(), "bfq.ko": guest_module("block/bfq").read_bytes()}
+    return Guest(work / "guest", binaries, payload, selected(request, CASES), files={**files, **HULL_FILES()},
+                 modules=HULL_MODULES, programs=[*HULL_PROGRAMS, binaries.image, "/usr/bin/crun", "/usr/bin/setpriv"])
 
 
-@pytest.mark.needs("qemu-system-x86_64", "cpio", "apparmor_parser")
-@pytest.mark.parametrize("case, expected", CASES, ids=[case.name.replace(" ", "_") for case, _ in CASES])
+@pytest.mark.needs("qemu-system-x86_64", "cpio", "apparmor_parser", "mkfs.ext4", "crun")
+@pytest.mark.parametrize("case, expected", **parameters(CASES))
 def test_on_cgroup_v2(guest, case, expected):
-    result = guest.results[case.name]
-    assert result.code == 0, result.out
-    if isinstance(expected, re.Pattern):
-        assert expected.search(result.out), result.out
-    else:
-        assert result.out == expected
+    check(guest, case, expected)

@@ -1,12 +1,12 @@
 """hull-runtime's systemd cgroup manager against a real systemd, on cgroup v2: in a guest (./dev test vm)."""
 
-import copy
 import re
 
 import pytest
 
-from harness.bundles import DEFAULT_CONFIG
+from harness import guest_cases
 from harness.guest import Case, Guest
+from harness.guest_cases import check, for_user, parameters, selected
 
 # Those that podman gives, and mknod.
 CAPABILITIES = [f"CAP_{name}" for name in (
@@ -15,26 +15,8 @@ CAPABILITIES = [f"CAP_{name}" for name in (
 
 
 def bundle(args, cgroups_path=None, annotations=None, **resources):
-    config = copy.deepcopy(DEFAULT_CONFIG)
-    config["process"]["args"] = ["sh", "-c", args]
-    config["linux"]["resources"].update(resources)
-    if cgroups_path:
-        config["linux"]["cgroupsPath"] = cgroups_path
-    if annotations:
-        config["annotations"] = annotations
-    return config
-
-
-def for_user(config, host_id=1000):
-    """What an ordinary user without subordinate ids may have."""
-    section = config["linux"]
-    section["namespaces"].append({"type": "user"})
-    section["uidMappings"] = [{"containerID": 0, "hostID": host_id, "size": 1}]
-    section["gidMappings"] = [{"containerID": 0, "hostID": host_id, "size": 1}]
-    for mount in config["mounts"]:
-        mount["options"] = [o for o in mount.get("options", []) if o != "gid=5"]
-    config["mounts"] = [m for m in config["mounts"] if m["type"] != "mqueue"]
-    return config
+    return guest_cases.bundle(args, lambda config: config.update(annotations=annotations or {}), cgroups_path,
+                              CAPABILITIES, **resources)
 
 
 START = """set -e; id=$(basename $PWD)
@@ -164,20 +146,12 @@ id=$(basename $PWD); hull-runtime run --bundle . $id; ls -d /sys/fs/cgroup/hull/
 
 
 @pytest.fixture(scope="module")
-def guest(binaries, payload, tmp_path_factory):
+def guest(binaries, payload, tmp_path_factory, request):
     binaries.need("runtime")
-    for case, _ in CASES:
-        case.config["process"]["capabilities"] = {
-            name: CAPABILITIES for name in ("bounding", "effective", "permitted")}
-    return Guest(tmp_path_factory.mktemp("guest"), binaries, payload, [case for case, _ in CASES], systemd=True)
+    return Guest(tmp_path_factory.mktemp("guest"), binaries, payload, selected(request, CASES), systemd=True)
 
 
 @pytest.mark.needs("qemu-system-x86_64", "cpio", "debootstrap", "mkfs.ext4")
-@pytest.mark.parametrize("case, expected", CASES, ids=[case.name.replace(" ", "_") for case, _ in CASES])
+@pytest.mark.parametrize("case, expected", **parameters(CASES))
 def test_with_systemd(guest, case, expected):
-    result = guest.results[case.name]
-    assert result.code == 0, result.out
-    if isinstance(expected, re.Pattern):
-        assert expected.search(result.out), result.out
-    else:
-        assert result.out == expected
+    check(guest, case, expected)

@@ -52,8 +52,4 @@ Result<bool> erase_credential(const AuthPaths& paths, const std::string& host);
 /// Every host with a stored credential, in all files; helpers are not asked.
 Result<std::vector<std::string>> list_credentials(const AuthPaths& paths);
 
-std::string encode_base64(std::string_view bytes);
-/// @return nullopt: not base64 (blanks and line ends are skipped).
-std::optional<std::string> decode_base64(std::string_view text);
-
 }  // namespace hull::registry

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "base/base64.hpp"
 #include "base/fd.hpp"
 #include "base/file.hpp"
 #include "base/spawn.hpp"

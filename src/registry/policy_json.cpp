@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "base/base64.hpp"
 #include "base/file.hpp"
 #include "base/json_io.hpp"
 #include "base/text.hpp"

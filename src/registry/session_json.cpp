@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "base/base64.hpp"
 #include "base/json_io.hpp"
 #include "base/text.hpp"
 #include "registry/session.hpp"

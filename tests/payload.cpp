@@ -331,10 +331,18 @@ int terminal(Arguments) {
     return 0;
 }
 
-/// Adds a key to the session keyring, or looks for one.
+/// Adds a key to the session keyring, or looks for one; "with" runs a program in a new session
+/// keyring that has the key.
 int key(Arguments arguments) {
-    if (arguments.size() != 2) return 2;
+    if (arguments.size() < 2) return 2;
     std::string_view action = arguments[0];
+    if (action == "with") {
+        if (arguments.size() < 3 || syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr) < 0 ||
+            syscall(SYS_add_key, "user", arguments[1], "secret", 6, KEY_SPEC_SESSION_KEYRING) < 0)
+            return 2;
+        execv(arguments[2], &arguments[2]);
+        return 127;
+    }
     long result = action == "add" ? syscall(SYS_add_key, "user", arguments[1], "secret", 6,
                                             KEY_SPEC_SESSION_KEYRING)
                                   : syscall(SYS_request_key, "user", arguments[1], nullptr, 0);
@@ -489,7 +497,7 @@ constexpr Verb kVerbs[] = {
     {"signals", "", "prints each signal's name; TERM and INT end it", signals},
     {"stubborn", "", "ignores TERM and INT", stubborn},
     {"terminal", "", "what stdin, stdout and stderr are, the window size, TIOCSTI", terminal},
-    {"key", "add|find NAME", "a key in the session keyring", key},
+    {"key", "add|find|with NAME", "a key in the session keyring", key},
     {"orphans", "[COUNT]", "leaves children to PID 1", orphans},
     {"fill", "FILE LIMIT", "writes until full or LIMIT bytes", fill},
     {"swap", "PATH PATH", "exchanges two paths until killed", swap_paths},

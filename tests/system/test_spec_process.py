@@ -171,8 +171,10 @@ def test_seccomp_listener(runtime, bundle, scratch):
 def test_a_session_keyring_of_its_own(runtime, bundle, payload):
     it = bundle(["/payload", "key", "find", "hull-test-key"])
     run("cp", payload, it.rootfs / "payload")
-    added = run(payload, "key", "add", "hull-test-key")
-    assert "ENOKEY" in run_it(runtime, it, check=False).out, added
+    it_has = run(payload, "key", "with", "hull-test-key", payload, "key", "find", "hull-test-key")
+    assert it_has.out == "find ok\n"
+    done = run(payload, "key", "with", "hull-test-key", *runtime.arguments("run", "--bundle", it, runtime.new_id()), check=False)
+    assert done.out == "find ENOKEY\n"
 
 
 # --- limits and scheduling ---

@@ -78,6 +78,7 @@ inline constexpr uint64_t kNsfsMagic = 0x6e736673;
 inline constexpr uint64_t kCgroup1Magic = 0x27e0eb;
 inline constexpr uint64_t kCgroup2Magic = 0x63677270;
 inline constexpr uint64_t kDevptsMagic = 0x1cd1;
+inline constexpr uint64_t kResctrlMagic = 0x07655821;
 inline constexpr uint64_t kOverlayMagic = 0x794c7630;
 
 /// sched_attr of sched_setattr(2) with utilisation clamps (5.3).

@@ -93,9 +93,18 @@ tl::unexpected<Error> JsonReader::refuse(std::string_view why, std::string hint)
                 std::move(hint));
 }
 
+tl::unexpected<Error> JsonReader::wrong_type(std::string_view wanted,
+                                             std::string_view remedy) const {
+    std::string found = value_->type_name();
+    if (value_->is_primitive() && !value_->is_null()) {
+        std::string text = dump_json(*value_);
+        found += " " + (text.size() > 60 ? text.substr(0, 60) + "…" : text);
+    }
+    return refuse("must be " + std::string{wanted} + ", is " + found, std::string{remedy});
+}
+
 Result<std::vector<JsonReader>> JsonReader::elements() const {
-    if (!value_->is_array())
-        return refuse(std::string{"must be an array, is "} + value_->type_name());
+    if (!value_->is_array()) return wrong_type("an array", "write it in [ ]");
     std::vector<JsonReader> out;
     out.reserve(value_->size());
     for (size_t i = 0; i < value_->size(); ++i)
@@ -112,14 +121,12 @@ Result<std::vector<std::pair<std::string, JsonReader>>> JsonReader::members() co
 }
 
 Result<void> JsonReader::expect_object() const {
-    if (!value_->is_object())
-        return refuse(std::string{"must be an object, is "} + value_->type_name());
+    if (!value_->is_object()) return wrong_type("an object", "write it in { }");
     return {};
 }
 
 Result<std::string> JsonReader::as_string() const {
-    if (!value_->is_string())
-        return refuse(std::string{"must be a string, is "} + value_->type_name());
+    if (!value_->is_string()) return wrong_type("a string", "write it in quotes");
     auto text = value_->get<std::string>();
     // The kernel's strings end at the first NUL: "a\0b" would be checked as one name and used as
     // another.
@@ -129,7 +136,7 @@ Result<std::string> JsonReader::as_string() const {
 
 Result<bool> JsonReader::as_bool() const {
     if (!value_->is_boolean())
-        return refuse(std::string{"must be true or false, is "} + value_->type_name());
+        return wrong_type("true or false", "write true or false without quotes");
     return value_->get<bool>();
 }
 
@@ -141,13 +148,13 @@ Result<int64_t> JsonReader::as_int64() const {
         return static_cast<int64_t>(number);
     }
     if (!value_->is_number_integer())
-        return refuse(std::string{"must be a whole number, is "} + value_->type_name());
+        return wrong_type("a whole number", "write digits without quotes");
     return value_->get<int64_t>();
 }
 
 Result<uint64_t> JsonReader::as_uint64() const {
     if (!value_->is_number_integer())
-        return refuse(std::string{"must be a whole number, is "} + value_->type_name());
+        return wrong_type("a whole number", "write digits without quotes");
     if (!value_->is_number_unsigned() && value_->get<int64_t>() < 0)
         return refuse("must not be negative");
     return value_->get<uint64_t>();
@@ -168,8 +175,7 @@ Result<int32_t> JsonReader::as_int32() const {
 }
 
 Result<double> JsonReader::as_double() const {
-    if (!value_->is_number())
-        return refuse(std::string{"must be a number, is "} + value_->type_name());
+    if (!value_->is_number()) return wrong_type("a number", "write digits without quotes");
     return value_->get<double>();
 }
 

@@ -76,6 +76,8 @@ class JsonReader {
 
   private:
     std::string member_path(std::string_view key) const;
+    /// "must be a string, is number 5", and how it would be one.
+    tl::unexpected<Error> wrong_type(std::string_view wanted, std::string_view remedy) const;
     const Json* value_;
     std::string path_;
 };

@@ -118,6 +118,11 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 
 std::optional<std::string> closest_match(std::string_view word,
                                          const std::vector<std::string>& candidates) {
+    // "NOFILE" for RLIMIT_NOFILE: the prefix is forgotten more often than a letter is wrong.
+    for (const auto& candidate : candidates)
+        if (word.size() > 2 && candidate.size() > word.size() &&
+            candidate.ends_with("_" + std::string{word}))
+            return candidate;
     std::optional<std::string> best;
     size_t best_distance = std::max<size_t>(1, word.size() / 3) + 1;
     for (const auto& candidate : candidates) {

@@ -29,6 +29,8 @@ Result<pid_t> start_hook(const HookPlan& hook, const HookRun& run, int input, in
     SpawnOptions options;
     ::posix_spawn_file_actions_adddup2(&options.actions, input, 0);
     ::posix_spawn_file_actions_adddup2(&options.actions, errors, 2);
+    if (run.outputs.out >= 0)
+        ::posix_spawn_file_actions_adddup2(&options.actions, run.outputs.out, 1);
     if (!run.directory.empty())
         ::posix_spawn_file_actions_addchdir_np(&options.actions, run.directory.c_str());
     sigset_t none;
@@ -76,8 +78,11 @@ int milliseconds_left(const std::optional<Clock::time_point>& deadline) {
 /// Carries the state in and stderr out until the hook has ended.
 class HookPipes {
   public:
-    HookPipes(Fd input, Fd errors, std::string_view state)
-        : input_(std::move(input)), errors_(std::move(errors)), state_(state) {}
+    HookPipes(Fd input, Fd errors, const HookRun& run)
+        : input_(std::move(input)),
+          errors_(std::move(errors)),
+          state_(run.state),
+          copy_(run.outputs.errors >= 0 ? run.outputs.errors : 2) {}
 
     /// False: the deadline came first.
     Result<bool> carry_until_end(int pidfd, const std::optional<Clock::time_point>& deadline) {
@@ -115,7 +120,7 @@ class HookPipes {
             return;
         }
         std::string_view piece{buffer.data(), static_cast<size_t>(count)};
-        (void)write_all(2, piece);
+        (void)write_all(copy_, piece);
         text_ += piece;
         if (text_.size() > kKeptErrorText) text_.erase(0, text_.size() - kKeptErrorText);
     }
@@ -123,6 +128,7 @@ class HookPipes {
     Fd input_;
     Fd errors_;
     std::string_view state_;
+    int copy_;
     std::string text_;
 };
 
@@ -152,7 +158,7 @@ Result<void> run_hook(const HookPlan& hook, const HookRun& run) {
     Fd pidfd = TRY(kernel::open_pidfd(pid));
     std::optional<Clock::time_point> deadline;
     if (hook.timeout_seconds) deadline = Clock::now() + std::chrono::seconds(*hook.timeout_seconds);
-    HookPipes pipes{std::move(input.write_end), std::move(errors.read_end), run.state};
+    HookPipes pipes{std::move(input.write_end), std::move(errors.read_end), run};
     auto ended = pipes.carry_until_end(pidfd.get(), deadline);
     if (!ended || !*ended) ::kill(-pid, SIGKILL);
     ExitStatus status = TRY(wait_for(pid));

@@ -25,9 +25,10 @@ Result<void> run_hooks_of_runtime(LaunchSetup& setup) {
 
 Result<void> run_create_container_hooks(LaunchSetup& setup) {
     if (setup.plan->create_container_hooks.empty()) return {};
-    return run_hooks(
-        setup.plan->create_container_hooks,
-        {.stage = "createContainer", .state = setup.request->hook_state("creating", ::getpid())});
+    return run_hooks(setup.plan->create_container_hooks,
+                     {.stage = "createContainer",
+                      .state = setup.request->hook_state("creating", ::getpid()),
+                      .outputs = setup.request->hook_outputs});
 }
 
 Result<void> open_launch_console(LaunchSetup& setup) {
@@ -192,7 +193,8 @@ void run_launch_child(LaunchSetup& setup, const ChildEnd& channel) {
         return run_program(setup.program, setup.request->start_fifo, [&]() -> Result<void> {
             if (hooks.empty()) return {};
             return run_hooks(hooks, {.stage = "startContainer",
-                                     .state = setup.request->hook_state("created", ::getpid())});
+                                     .state = setup.request->hook_state("created", ::getpid()),
+                                     .outputs = setup.request->hook_outputs});
         });
     };
     const auto result = run();

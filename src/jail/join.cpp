@@ -14,6 +14,7 @@
 #include "base/text.hpp"
 #include "jail/init.hpp"
 #include "jail/launch.hpp"
+#include "jail/seccomp_listener.hpp"
 #include "kernel/process.hpp"
 
 // A further process in a running container. It stands in the container's namespaces from one
@@ -67,6 +68,11 @@ class Inheritance {
     bool was_dumpable_ = false;
 };
 
+/// The descriptor of a listener goes at exec: the program waits until we have taken it.
+bool starts_at_once(const JoinRequest& request) {
+    return request.start_at_once && request.seccomp_listener_path.empty();
+}
+
 Error explain_join(Error error) {
     if (error.sys_errno == ESRCH || error.code == Errc::not_found)
         return make_error(Errc::conflict, "container not running: its process has ended");
@@ -105,7 +111,7 @@ Result<void> run_in_container(const JoinRequest& request, ProgramSetup& setup, u
 }
 
 [[noreturn]] void run_join_child(const JoinRequest& request, const ChildEnd& channel,
-                                 uint64_t flags) {
+                                 uint64_t flags, std::atomic<int>* listener) {
     log_through(channel);
     ProgramSetup setup{.process = request.process,
                        .container_id = request.container_id,
@@ -115,7 +121,8 @@ Result<void> run_in_container(const JoinRequest& request, ProgramSetup& setup, u
                        .new_session_keyring = request.new_session_keyring,
                        .console_socket = request.console_socket,
                        .preserve_fds = request.preserve_fds,
-                       .start_at_once = request.start_at_once,
+                       .start_at_once = starts_at_once(request),
+                       .seccomp_listener = listener,
                        .channel = &channel};
     const auto run = [&]() -> Result<void> {
         TRY(leave_host(request));
@@ -128,13 +135,13 @@ Result<void> run_in_container(const JoinRequest& request, ProgramSetup& setup, u
 /// For a caller that may not set its own pid namespace (an ordinary user): the process between
 /// gets the rights by joining the user namespace, and the child is born in the pid namespace.
 [[noreturn]] void run_join_middle(const JoinRequest& request, const ChildEnd& channel,
-                                  uint64_t flags) {
+                                  uint64_t flags, std::atomic<int>* listener) {
     log_through(channel);
     const auto run = [&]() -> Result<void> {
         TRY(leave_host(request));
         TRY(enter_namespaces(request, flags));
         auto child = TRY(kernel::clone_process({.as_sibling = true}));
-        if (child.is_child()) run_join_child(request, channel, 0);
+        if (child.is_child()) run_join_child(request, channel, 0, listener);
         return channel.send_child(child.pid);
     };
     const auto result = run();
@@ -162,11 +169,12 @@ class PidNamespace {
 };
 
 Result<kernel::ClonedProcess> clone_through_join_middle(const JoinRequest& request,
-                                                        Channel& channel, uint64_t flags) {
+                                                        Channel& channel, uint64_t flags,
+                                                        std::atomic<int>* listener) {
     auto middle = TRY(kernel::clone_process({.cgroup_v2_directory = request.cgroup_v2_directory}));
     if (middle.is_child()) {
         channel.parent.close();
-        run_join_middle(request, channel.child, flags);
+        run_join_middle(request, channel.child, flags, listener);
     }
     channel.child.close();
     const auto text = channel.parent.wait_for(Message::child);
@@ -177,21 +185,22 @@ Result<kernel::ClonedProcess> clone_through_join_middle(const JoinRequest& reque
     return kernel::ClonedProcess{.pid = *pid, .pidfd = TRY(kernel::open_pidfd(*pid))};
 }
 
-Result<kernel::ClonedProcess> clone_joined(const JoinRequest& request, Channel& channel) {
+Result<kernel::ClonedProcess> clone_joined(const JoinRequest& request, Channel& channel,
+                                           std::atomic<int>* listener) {
     const uint64_t flags = join_flags(request);
     const Inheritance inheritance = TRY(Inheritance::prepare(*request.process));
     std::optional<PidNamespace> inside;
     if ((flags & kPidFlag) != 0) {
         auto entered = PidNamespace::enter(request.target_pidfd);
         if (!entered && entered.error().sys_errno == EPERM)
-            return clone_through_join_middle(request, channel, flags);
+            return clone_through_join_middle(request, channel, flags, listener);
         if (!entered) return fail(explain_join(std::move(entered).error()));
         inside = std::move(*entered);
     }
     auto process = kernel::clone_process({.cgroup_v2_directory = request.cgroup_v2_directory});
     if (process && process->is_child()) {
         channel.parent.close();
-        run_join_child(request, channel.child, flags & ~kPidFlag);
+        run_join_child(request, channel.child, flags & ~kPidFlag, listener);
     }
     channel.child.close();
     // ENOMEM: the pid namespace has no init any more (pid_namespaces(7)).
@@ -209,33 +218,56 @@ void give_stdio_to(const JoinRequest& request) {
     if (uid && gid) give_pipes_to(*uid, *gid);
 }
 
-/// Until the child is ready, or, when it starts at once, until it runs its program.
-Result<void> wait_until_ready(const ParentEnd& channel, bool start_at_once) {
-    if (!start_at_once) {
-        TRY(channel.wait_for(Message::ready));
-        return {};
+class JoinHandshake {
+  public:
+    JoinHandshake(const JoinRequest& request, const ParentEnd& channel,
+                  const kernel::ClonedProcess& child, const std::atomic<int>* listener)
+        : request_(request), channel_(channel), child_(child), listener_(listener) {}
+
+    /// Until the child is ready, or, when it starts at once, until it runs its program.
+    Result<void> run() const {
+        // A child that has failed already does not read it: its error is what counts.
+        if (starts_at_once(request_)) (void)channel_.send(Message::start);
+        while (true) {
+            const auto received = TRY(channel_.receive());
+            if (received.is_end && starts_at_once(request_)) return {};
+            if (received.is_end)
+                return fail(Errc::internal, "the process ended while it was set up",
+                            "it was killed from outside, or for lack of memory");
+            if (received.message == Message::ready) return {};
+            if (received.message != Message::listener || listener_ == nullptr)
+                return fail(Errc::internal, "handshake: unexpected message from the child");
+            TRY(with_context(
+                forward_listener({.cell = listener_,
+                                  .pidfd = child_.pidfd.get(),
+                                  .socket_path = request_.seccomp_listener_path,
+                                  .state = request_.seccomp_listener_state(child_.pid)}),
+                "linux.seccomp.listenerPath"));
+        }
     }
-    // A child that has failed already does not read it: its error is what counts.
-    (void)channel.send(Message::start);
-    const auto received = TRY(channel.receive());
-    if (!received.is_end)
-        return fail(Errc::internal, "handshake: unexpected message from the child");
-    return {};
-}
+
+  private:
+    const JoinRequest& request_;
+    const ParentEnd& channel_;
+    const kernel::ClonedProcess& child_;
+    const std::atomic<int>* listener_;
+};
 
 }  // namespace
 
 Result<Launched> join(const JoinRequest& request) {
     give_stdio_to(request);
+    std::atomic<int>* listener = nullptr;
+    if (!request.seccomp_listener_path.empty()) listener = TRY(create_listener_cell());
     auto channel = TRY(create_channel());
-    auto child = TRY(clone_joined(request, channel));
-    auto ready = wait_until_ready(channel.parent, request.start_at_once);
+    auto child = TRY(clone_joined(request, channel, listener));
+    auto ready = JoinHandshake(request, channel.parent, child, listener).run();
     if (!ready) {
         (void)kernel::send_signal(child.pidfd.get(), SIGKILL);
         (void)kernel::wait_for_pidfd(child.pidfd.get());
         return fail(std::move(ready).error());
     }
-    if (request.start_at_once) channel.parent.close();
+    if (starts_at_once(request)) channel.parent.close();
     return Launched(child.pid, std::move(child.pidfd), std::move(channel.parent).take());
 }
 

@@ -154,9 +154,13 @@ Result<LaunchSetup> create_setup(const LaunchRequest& request) {
                      .console_socket = request.console_socket,
                      .preserve_fds = request.preserve_fds,
                      .start_at_once = request.start_at_once,
+                     .hook_outputs = request.hook_outputs,
                      .in_user_namespace = plan.has_user_namespace()};
-    if (plan.seccomp && plan.seccomp->uses_notify() && request.seccomp != nullptr)
+    if (plan.seccomp && plan.seccomp->uses_notify() && request.seccomp != nullptr) {
         setup.program.seccomp_listener = TRY(create_listener_cell());
+        // Its descriptor goes at exec: the program waits until we have taken it.
+        setup.program.start_at_once = false;
+    }
     setup.mounts_in_child = TRY(may_mount_only_inside(plan));
     setup.waits_for_go = plan.has_user_namespace() || request.on_child_first ||
                          !plan.network_devices.empty() || has_id_mapped_mounts(plan);
@@ -189,7 +193,7 @@ Result<Launched> launch(const LaunchRequest& request) {
     channel.child.close();
     TRY(Handshake(setup, channel.parent).run(child));
     const pid_t pid = child.pid();
-    if (request.start_at_once) channel.parent.close();
+    if (setup.program.start_at_once) channel.parent.close();
     return Launched(pid, child.release(), std::move(channel.parent).take());
 }
 

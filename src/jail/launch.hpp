@@ -9,6 +9,7 @@
 
 #include "base/fd.hpp"
 #include "base/result.hpp"
+#include "jail/hooks.hpp"
 #include "jail/plan.hpp"
 
 namespace hull::jail {
@@ -31,6 +32,9 @@ struct LaunchRequest {
     std::vector<int> cgroup_v1_tasks;
     /// Directory of the v2 cgroup to be born in (CLONE_INTO_CGROUP); -1: none.
     int cgroup_v2_directory = -1;
+    /// Open cgroup.procs of a cgroup below that one: the child moves there once its cgroup
+    /// namespace is made, so that it sees its own limits above it; -1: it stays.
+    int cgroup_v2_delegated = -1;
     /// What the container sees in /sys/fs/cgroup; empty: the host's tree, read-only.
     std::vector<CgroupView> cgroup_views;
     const kernel::SeccompProgram* seccomp = nullptr;  ///< compiled; nullptr: none
@@ -46,10 +50,12 @@ struct LaunchRequest {
     int start_fifo = -1;
     /// Nothing has to be done between "created" and "started" (no pid file, no fifo): the child
     /// goes on to its program by itself once on_child has returned, which saves two changes of
-    /// process. Launched::start() has then nothing to do.
+    /// process. Launched::start() has then nothing to do. Not with a seccomp listener.
     bool start_at_once = false;
     /// Runs prestart and createRuntime hooks while the child waits; empty: none to run.
     std::function<Result<void>(HookStage, pid_t)> run_hooks;
+    /// Where the hooks inside write; -1: our own stdout and stderr.
+    HookOutputs hook_outputs;
     /// State JSON that in-container hooks get on stdin: status ("creating", "created"), pid.
     std::function<std::string(std::string_view, pid_t)> hook_state;
     /// Called in the parent when the child exists (the state file with the pid is written here), at
@@ -94,6 +100,9 @@ struct JoinRequest {
     std::vector<int> cgroup_v1_tasks;  ///< as in LaunchRequest
     int cgroup_v2_directory = -1;
     const kernel::SeccompProgram* seccomp = nullptr;
+    /// The filter has a listener: who gets it, and with what state (as in LaunchRequest).
+    std::string seccomp_listener_path;
+    std::function<std::string(pid_t)> seccomp_listener_state;
     int console_socket = -1;
     int preserve_fds = 0;
     bool start_at_once = false;  ///< as in LaunchRequest

@@ -109,7 +109,8 @@ struct Plan {
     std::vector<DevicePlan> devices;  ///< with the standard ones
     std::vector<std::string> masked_paths;
     std::vector<std::string> readonly_paths;
-    std::string mount_label;  ///< SELinux context of new mounts
+    std::string mount_label;                     ///< SELinux context of new mounts
+    std::string mount_label_option = "context";  ///< which mount option takes it: mount(8)
 
     std::optional<std::string> hostname;
     std::optional<std::string> domainname;
@@ -122,6 +123,7 @@ struct Plan {
     ProcessPlan process;
     std::optional<LandlockPlan> landlock;
     std::optional<kernel::SeccompFilter> seccomp;
+    std::optional<kernel::SeccompProgram> seccomp_program;  ///< in the place of `seccomp`
     std::string seccomp_listener_path;  ///< unix socket that gets the listener's descriptor
     std::string seccomp_listener_metadata;
     std::vector<HookPlan> create_container_hooks;

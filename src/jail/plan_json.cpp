@@ -119,6 +119,7 @@ OrderedJson json_of(const MountPlan& mount) {
     put_text(object, "type", mount.type);
     put_text(object, "source", mount.source);
     put_true(object, "recursive", mount.recursive);
+    put_true(object, "remount", mount.remount);
     put_list(object, "parameters", mount.parameters);
     put_attributes(object, "", mount.attributes);
     put_attributes(object, "recursive_", mount.recursive_attributes);
@@ -303,6 +304,8 @@ void put_filesystem(OrderedJson& object, const Plan& plan) {
     put_list(object, "masked_paths", plan.masked_paths);
     put_list(object, "readonly_paths", plan.readonly_paths);
     put_text(object, "mount_label", plan.mount_label);
+    if (plan.mount_label_option != "context")
+        put_text(object, "mount_label_option", plan.mount_label_option);
 }
 
 void put_kernel_settings(OrderedJson& object, const Plan& plan) {
@@ -336,6 +339,8 @@ std::string format_plan(const Plan& plan, int indent) {
     put(object, "process", json_of(plan.process));
     if (plan.landlock) put(object, "landlock", json_of(*plan.landlock));
     if (plan.seccomp) put(object, "seccomp", json_of(*plan.seccomp));
+    if (plan.seccomp_program)
+        put(object, "seccomp_program_instructions", plan.seccomp_program->instructions.size());
     put_text(object, "seccomp_listener_path", plan.seccomp_listener_path);
     put_text(object, "seccomp_listener_metadata", plan.seccomp_listener_metadata);
     put_hooks(object, "create_container_hooks", plan.create_container_hooks);

@@ -48,6 +48,7 @@ struct MountPlan {
     std::string type;        ///< file system type of `filesystem`
     std::string source;      ///< `bind`: absolute host path; else the name that mountinfo shows
     bool recursive = false;  ///< `bind`: with all mounts below (rbind)
+    bool remount = false;    ///< no new mount: what is at `target` gets the attributes
     std::vector<std::string> parameters;   ///< of the superblock, "size=64m", "ro" (fsconfig(2))
     MountAttributes attributes;            ///< of this mount
     MountAttributes recursive_attributes;  ///< of this mount and all below ("rro", "rnosuid", …)

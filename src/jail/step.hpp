@@ -28,6 +28,7 @@ struct ProgramSetup {
     int console_socket = -1;
     int preserve_fds = 0;
     bool start_at_once = false;  ///< does not say `ready`; `start` is there before it is waited for
+    HookOutputs hook_outputs;    ///< stay open until the hooks at the start have run
     bool in_user_namespace = false;  ///< of its own: groups may be refused, ids are the inner ones
     /// Set when the filter has a listener: where the child tells its descriptor's number, in
     /// memory shared with the parent, because no system call is safe once the filter is in force.

@@ -87,6 +87,9 @@ Result<void> join_cgroups(LaunchSetup& setup) {
     // Not in clone3: the view would have its root at the parent's v1 cgroups.
     if (setup.plan->makes_new(NamespaceKind::cgroup))
         TRY(kernel::unshare_namespaces(CLONE_NEWCGROUP));
+    const int delegated = setup.request->cgroup_v2_delegated;
+    if (delegated >= 0 && ::write(delegated, "0", 1) != 1)
+        return fail_errno(errno, "move to the delegated cgroup");
     return {};
 }
 

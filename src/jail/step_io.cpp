@@ -75,20 +75,21 @@ Result<void> open_console(ProgramSetup& setup) {
 
 /// Close-on-exec comes too late for the walk to the program itself: with a descriptor of the host
 /// still open, argv[0] as /proc/self/fd/N/../../bin/sh would run the host's (CVE-2024-21626). What
-/// stays until then is no directory: the channel, the fifo, and what the caller preserves.
+/// stays until then is no directory: the channel, the fifo, the files that hooks write to, and what
+/// the caller preserves.
 Result<void> close_host_descriptors(ProgramSetup& setup) {
     setup.procfs.reset();
-    std::array kept = {
-        static_cast<unsigned>(setup.channel->fd()),
-        static_cast<unsigned>(setup.start_fifo < 0 ? setup.channel->fd() : setup.start_fifo)};
+    std::array kept = {setup.channel->fd(), setup.start_fifo, setup.hook_outputs.out,
+                       setup.hook_outputs.errors};
     std::ranges::sort(kept);
-    auto next = static_cast<unsigned>(3 + setup.preserve_fds);
-    for (const unsigned fd : kept) {
+    int next = 3 + setup.preserve_fds;
+    for (const int fd : kept) {
         if (fd < next) continue;
-        if (fd > next) TRY(kernel::close_fds(next, fd - 1));
+        if (fd > next)
+            TRY(kernel::close_fds(static_cast<unsigned>(next), static_cast<unsigned>(fd - 1)));
         next = fd + 1;
     }
-    return kernel::close_fds(next);
+    return kernel::close_fds(static_cast<unsigned>(next));
 }
 
 namespace {

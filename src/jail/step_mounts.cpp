@@ -14,6 +14,7 @@
 #include "jail/copy_up.hpp"
 #include "jail/mount_tools.hpp"
 #include "jail/step.hpp"
+#include "kernel/fs_context.hpp"
 #include "kernel/mount.hpp"
 
 // plan->mounts: each is built detached, gets its attributes while nobody can see it, and is
@@ -35,7 +36,7 @@ Result<Fd> clone_source(const MountPlan& mount) {
 }
 
 bool is_id_mapped(const MountPlan& mount) {
-    return mount.id_map.enabled;
+    return mount.id_map.enabled && !mount.remount;
 }
 
 }  // namespace
@@ -47,8 +48,8 @@ Result<void> open_mount_sources(LaunchSetup& setup) {
         if (is_id_mapped(mounts[i]) && mounts[i].kind != MountKind::bind)
             return fail(Errc::unsupported, name_of(*setup.plan, i) + ": idmap is for bind mounts",
                         "make it a bind mount, or leave uidMappings and gidMappings out");
-        if (mounts[i].kind != MountKind::bind || !setup.plan->has_user_namespace() ||
-            is_id_mapped(mounts[i]))
+        if (mounts[i].kind != MountKind::bind || mounts[i].remount ||
+            !setup.plan->has_user_namespace() || is_id_mapped(mounts[i]))
             continue;
         auto source = clone_source(mounts[i]);
         if (!source && is_left_to_child(setup, source.error())) continue;
@@ -119,7 +120,7 @@ Result<Fd> create_filesystem(const Plan& plan, const MountPlan& mount, uint64_t 
             request.options.push_back({parameter.substr(0, equals), parameter.substr(equals + 1)});
     }
     if (!plan.mount_label.empty() && mount.type != "proc" && mount.type != "sysfs")
-        request.options.push_back({"context", plan.mount_label});
+        request.options.push_back({plan.mount_label_option, plan.mount_label});
     Fd fd = TRY(kernel::create_mount(request));
     if (mount.propagation.kind != Propagation::unchanged)
         TRY(kernel::set_mount_attributes(
@@ -268,8 +269,28 @@ Result<void> mount_cgroups(LaunchSetup& setup, const MountPlan& mount) {
     return kernel::attach_mount(fd.get(), target.get());
 }
 
+/// "remount": new attributes, and with parameters a new configuration, of what is mounted there.
+Result<void> change_mount(LaunchSetup& setup, const MountPlan& mount) {
+    const Fd target = TRY(setup.root->open_file(mount.target, O_PATH));
+    auto changed = set_attributes(target.get(), mount);
+    if (!changed && changed.error().sys_errno == EINVAL)
+        return fail(Errc::invalid, "remount: nothing is mounted at " + quote(mount.target),
+                    "name a mount point, after the mount itself");
+    TRY(std::move(changed));
+    if (mount.parameters.empty() || mount.kind == MountKind::bind) return {};
+    auto context = TRY(kernel::FsContext::pick(target.get()));
+    for (const auto& parameter : mount.parameters) {
+        const size_t equals = parameter.find('=');
+        TRY(equals == std::string::npos
+                ? context.set_flag(parameter)
+                : context.set_string(parameter.substr(0, equals), parameter.substr(equals + 1)));
+    }
+    return context.reconfigure();
+}
+
 Result<void> attach_one(LaunchSetup& setup, size_t index) {
     const auto& mount = setup.plan->mounts[index];
+    if (mount.remount) return change_mount(setup, mount);
     // What is mounted over can not be reached by its own mount any more.
     std::erase_if(setup.kernel_mounts,
                   [&](const auto& covered) { return is_below(covered.target, mount.target); });

@@ -175,6 +175,8 @@ Result<void> Cgroup::configure(const CgroupSettings& settings) {
 
 Result<void> Cgroup::apply(const CgroupResources& resources, bool is_new) {
     const CgroupLayout* layout = TRY(cgroup_layout());
+    if (resources.memory.kernel.value_or(0) != 0)
+        log::warning("the kernel memory limit is ignored: Linux has none since 5.16");
     const auto needed = resources.needed_controllers();
     for (auto controller : needed) {
         const bool is_present = std::any_of(v1_.begin(), v1_.end(), [&](const auto& entry) {

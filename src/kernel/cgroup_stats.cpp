@@ -63,6 +63,18 @@ void read_v1_cpu(CpuStats& stats, int cpu, int cpuacct) {
     stats.kernel = value_of(ticks, "system") * kNanosecondsPerTick;
     for (auto word : split(trim(read_cgroup_file_or_empty(cpuacct, "cpuacct.usage_percpu")), ' '))
         if (auto value = parse_number<uint64_t>(word)) stats.per_cpu.push_back(*value);
+    parse_usage_all(read_cgroup_file_or_empty(cpuacct, "cpuacct.usage_all"), stats);
+}
+
+void read_v1_cpuset(CgroupStats& stats, int directory) {
+    constexpr std::array<std::string_view, 9> kFlags = {
+        "cpu_exclusive",   "mem_hardwall",       "mem_exclusive",
+        "memory_migrate",  "memory_spread_page", "memory_spread_slab",
+        "memory_pressure", "sched_load_balance", "sched_relax_domain_level"};
+    for (auto name : kFlags) {
+        const auto text = read_cgroup_file_or_empty(directory, fmt::format("cpuset.{}", name));
+        stats.cpuset_flags.emplace_back(name, parse_number<int64_t>(trim(text)).value_or(0));
+    }
 }
 
 void read_v1_memory(MemoryStats& stats, int directory) {
@@ -254,6 +266,18 @@ BlockIoStats parse_io_stat(std::string_view text) {
     return stats;
 }
 
+void parse_usage_all(std::string_view text, CpuStats& stats) {
+    for (auto line : split_lines(text)) {
+        const auto columns = split(trim(line), ' ');
+        if (columns.size() != 3) continue;
+        const auto user = parse_number<uint64_t>(columns[1]);
+        const auto kernel = parse_number<uint64_t>(columns[2]);
+        if (!user || !kernel) continue;  // the title
+        stats.per_cpu_user.push_back(*user);
+        stats.per_cpu_kernel.push_back(*kernel);
+    }
+}
+
 std::vector<RdmaStats> parse_rdma(std::string_view current, std::string_view limits) {
     std::vector<RdmaStats> stats;
     auto read = [&](std::string_view text, uint64_t RdmaStats::* handles,
@@ -299,6 +323,7 @@ Result<CgroupStats> Cgroup::stats() const {
         const char* end = is_v1("cpuset") ? "" : ".effective";
         stats.cpuset_cpus = read_cgroup_file_or_empty(cpuset, fmt::format("{}cpus{}", dot, end));
         stats.cpuset_mems = read_cgroup_file_or_empty(cpuset, fmt::format("{}mems{}", dot, end));
+        if (is_v1("cpuset")) read_v1_cpuset(stats, cpuset);
     }
     if (int memory = v1_directory("memory"); memory >= 0)
         read_v1_memory(stats.memory, memory);

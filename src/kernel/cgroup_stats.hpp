@@ -27,6 +27,8 @@ struct CpuStats {
     uint64_t user = 0;
     uint64_t kernel = 0;
     std::vector<uint64_t> per_cpu;  ///< v1
+    std::vector<uint64_t> per_cpu_user;
+    std::vector<uint64_t> per_cpu_kernel;
     uint64_t periods = 0;
     uint64_t throttled_periods = 0;
     uint64_t throttled_time = 0;
@@ -91,6 +93,8 @@ struct CgroupStats {
     CpuStats cpu;
     std::string cpuset_cpus;  ///< effective
     std::string cpuset_mems;
+    /// v1: "cpu_exclusive", "sched_relax_domain_level" and the like, as their files are named.
+    std::vector<std::pair<std::string_view, int64_t>> cpuset_flags;
     MemoryStats memory;
     uint64_t pids = 0;
     uint64_t pids_limit = 0;  ///< 0: no limit
@@ -108,6 +112,9 @@ std::optional<Pressure> parse_pressure(std::string_view text);
 std::vector<BlockIoEntry> parse_blkio_v1(std::string_view text);
 /// v2's io.stat: "8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=5 dios=6".
 BlockIoStats parse_io_stat(std::string_view text);
+
+/// v1's cpuacct.usage_all, a table with the columns "cpu user system": into the two vectors.
+void parse_usage_all(std::string_view text, CpuStats& stats);
 
 /// rdma.current and rdma.max: "mlx5_0 hca_handle=2 hca_object=2000".
 std::vector<RdmaStats> parse_rdma(std::string_view current, std::string_view limits);

@@ -60,8 +60,6 @@ Result<void> apply_memory(int directory, const MemoryResources& memory, CgroupAp
         TRY(write_cgroup_file(directory, "memory.use_hierarchy",
                               *memory.use_hierarchy ? "1" : "0"));
     TRY(apply_memory_and_swap(directory, memory));
-    if (memory.kernel.value_or(0) != 0)
-        log::warning("the kernel memory limit is ignored: Linux has none since 5.16");
     if (memory.reservation.value_or(0) != 0)
         TRY(write_cgroup_file(directory, "memory.soft_limit_in_bytes",
                               fmt::format("{}", *memory.reservation)));
@@ -82,17 +80,12 @@ Result<void> apply_memory(int directory, const MemoryResources& memory, CgroupAp
     return {};
 }
 
-/// quota <= parent's, burst <= quota, and the quotient of quota and period is checked at each
-/// write: what cannot go first goes after the others.
-Result<void> apply_bandwidth(int directory, const CpuResources& cpu) {
-    std::vector<std::pair<std::string, std::string>> pending;
-    if (cpu.period.value_or(0) != 0)
-        pending.emplace_back("cpu.cfs_period_us", fmt::format("{}", *cpu.period));
-    if (cpu.quota.value_or(0) != 0)
-        pending.emplace_back("cpu.cfs_quota_us", fmt::format("{}", *cpu.quota));
-    if (cpu.burst) pending.emplace_back("cpu.cfs_burst_us", fmt::format("{}", *cpu.burst));
+using FileValues = std::vector<std::pair<std::string, std::string>>;
+
+/// Files of which each write is checked against the others: what cannot go first goes after them.
+Result<void> write_in_some_order(int directory, FileValues pending) {
     while (!pending.empty()) {
-        std::vector<std::pair<std::string, std::string>> refused;
+        FileValues refused;
         std::optional<Error> first;
         for (auto& [file, value] : pending) {
             auto written = write_cgroup_file(directory, file, value);
@@ -107,6 +100,32 @@ Result<void> apply_bandwidth(int directory, const CpuResources& cpu) {
     return {};
 }
 
+/// quota <= parent's, burst <= quota, and the quotient of quota and period.
+Result<void> apply_bandwidth(int directory, const CpuResources& cpu) {
+    FileValues pending;
+    if (cpu.period.value_or(0) != 0)
+        pending.emplace_back("cpu.cfs_period_us", fmt::format("{}", *cpu.period));
+    if (cpu.quota.value_or(0) != 0)
+        pending.emplace_back("cpu.cfs_quota_us", fmt::format("{}", *cpu.quota));
+    if (cpu.burst) pending.emplace_back("cpu.cfs_burst_us", fmt::format("{}", *cpu.burst));
+    return write_in_some_order(directory, std::move(pending));
+}
+
+/// The cgroup above must have as much real time as all below it together, and a new one has none.
+Result<void> apply_realtime(int directory, const CpuResources& cpu) {
+    FileValues pending;
+    if (cpu.realtime_period.value_or(0) != 0)
+        pending.emplace_back("cpu.rt_period_us", fmt::format("{}", *cpu.realtime_period));
+    if (cpu.realtime_runtime.value_or(0) != 0)
+        pending.emplace_back("cpu.rt_runtime_us", fmt::format("{}", *cpu.realtime_runtime));
+    auto written = write_in_some_order(directory, std::move(pending));
+    if (!written && written.error().sys_errno == EINVAL)
+        written.error().hint =
+            "the cgroup above has less real time: raise its cpu.rt_runtime_us, or set "
+            "linux.cgroupsPath to a place directly below the root";
+    return written;
+}
+
 Result<void> apply_cpu(int directory, const CpuResources& cpu) {
     if (cpu.idle && *cpu.idle == 0) TRY(write_cgroup_file_if_present(directory, "cpu.idle", "0"));
     if (cpu.shares.value_or(0) != 0) {
@@ -119,12 +138,7 @@ Result<void> apply_cpu(int directory, const CpuResources& cpu) {
                 "give 2 to 262144");
         TRY(write_cgroup_file(directory, "cpu.shares", fmt::format("{}", *cpu.shares)));
     }
-    if (cpu.realtime_period.value_or(0) != 0)
-        TRY(write_cgroup_file(directory, "cpu.rt_period_us",
-                              fmt::format("{}", *cpu.realtime_period)));
-    if (cpu.realtime_runtime.value_or(0) != 0)
-        TRY(write_cgroup_file(directory, "cpu.rt_runtime_us",
-                              fmt::format("{}", *cpu.realtime_runtime)));
+    TRY(apply_realtime(directory, cpu));
     TRY(apply_bandwidth(directory, cpu));
     if (cpu.idle && *cpu.idle != 0)
         TRY(write_cgroup_file(directory, "cpu.idle", fmt::format("{}", *cpu.idle)));

@@ -38,8 +38,8 @@ Result<void> apply_memory(int directory, const MemoryResources& memory) {
         TRY(write_cgroup_file(directory, "memory.low", limit_text(*memory.reservation)));
     if (memory.disable_oom_killer.value_or(false))
         log::warning("disableOOMKiller is ignored: cgroup v2 has no such switch");
-    if (memory.kernel.value_or(0) != 0 || memory.kernel_tcp.value_or(0) != 0)
-        log::warning("kernel memory limits are ignored: cgroup v2 counts it as memory");
+    if (memory.kernel_tcp.value_or(0) != 0)
+        log::warning("kernelTCP is ignored: cgroup v2 counts it as memory");
     if (memory.swappiness) log::warning("swappiness is ignored: cgroup v2 has none");
     return {};
 }

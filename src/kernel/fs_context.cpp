@@ -53,6 +53,17 @@ Result<FsContext> FsContext::open(const std::string& type) {
     return fail_errno(cause, "mount a " + type, hint);
 }
 
+Result<FsContext> FsContext::pick(int mount) {
+    int fd = ::fspick(mount, "", FSPICK_CLOEXEC | FSPICK_EMPTY_PATH);
+    if (fd < 0) return fail_errno(errno, "configure a mounted file system anew");
+    return FsContext{Fd{fd}, "mounted file system"};
+}
+
+Result<void> FsContext::reconfigure() {
+    if (::fsconfig(fd_.get(), FSCONFIG_CMD_RECONFIGURE, nullptr, nullptr, 0) == 0) return {};
+    return refused(errno, "reconfigure");
+}
+
 Result<void> FsContext::set_string(const std::string& key, const std::string& value) {
     if (::fsconfig(fd_.get(), FSCONFIG_SET_STRING, key.c_str(), value.c_str(), 0) == 0) return {};
     int cause = errno;

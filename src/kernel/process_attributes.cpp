@@ -156,7 +156,11 @@ Result<void> set_scheduler(const Scheduler& scheduler) {
     if (::syscall(SYS_sched_setattr, 0, &attr, 0) == 0) return {};
     int cause = errno;
     std::string hint;
-    if (cause == EPERM) hint = "real-time and deadline policies need CAP_SYS_NICE";
+    if (cause == EPERM)
+        hint =
+            "real-time and deadline policies need CAP_SYS_NICE, and a cgroup v1 that has real "
+            "time: "
+            "set linux.resources.cpu.realtimeRuntime";
     if (cause == EBUSY) hint = "the machine has no room for this deadline";
     return fail_errno(cause, "set the scheduler", hint);
 }

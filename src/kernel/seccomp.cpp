@@ -316,6 +316,22 @@ Result<SeccompProgram> compile_seccomp(const SeccompFilter& filter, SeccompEffor
     return program;
 }
 
+Result<SeccompProgram> seccomp_program_from_bytes(std::string_view bytes) {
+    const size_t count = bytes.size() / sizeof(sock_filter);
+    if (bytes.empty() || bytes.size() % sizeof(sock_filter) != 0 || count > BPF_MAXINSNS)
+        return fail(Errc::invalid,
+                    fmt::format("seccomp: {} bytes are no filter program", bytes.size()),
+                    fmt::format("it is 1 to {} instructions of 8 bytes", BPF_MAXINSNS));
+    SeccompProgram program;
+    program.instructions.resize(count);
+    std::memcpy(program.instructions.data(), bytes.data(), bytes.size());
+    return program;
+}
+
+bool is_known_system_call(const std::string& name) {
+    return seccomp_syscall_resolve_name(name.c_str()) != __NR_SCMP_ERROR;
+}
+
 Result<std::optional<Fd>> install_seccomp(const SeccompProgram& program) {
     sock_fprog code{};
     code.len = static_cast<unsigned short>(program.instructions.size());

@@ -84,6 +84,12 @@ enum class SeccompEffort {
 Result<SeccompProgram> compile_seccomp(const SeccompFilter& filter,
                                        SeccompEffort effort = SeccompEffort::shortest);
 
+/// A program that somebody else compiled: its sock_filter instructions, byte for byte.
+/// @errors invalid: not whole instructions, none, or more than the kernel takes
+Result<SeccompProgram> seccomp_program_from_bytes(std::string_view bytes);
+/// Whether a kernel that libseccomp knows has a system call of this name, on any architecture.
+bool is_known_system_call(const std::string& name);
+
 /// As compile_seccomp(), with a cache in `cache_directory` (made with mode 0700 when missing). An
 /// entry is used only if it belongs to this user, is not writable by others, and holds exactly this
 /// filter; whatever is wrong with the cache is no error: then the filter is compiled.

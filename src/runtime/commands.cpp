@@ -1,7 +1,5 @@
 #include "runtime/commands.hpp"
 
-#include <fcntl.h>
-
 #include <algorithm>
 #include <csignal>
 #include <vector>
@@ -10,6 +8,7 @@
 #include "base/file.hpp"
 #include "base/text.hpp"
 #include "kernel/executable.hpp"
+#include "runtime/log_target.hpp"
 #include "spec/runtime.hpp"
 
 namespace hull::runtime {
@@ -17,7 +16,7 @@ namespace {
 
 constexpr OptionSpec kGlobalOptions[] = {
     {"root", 0, "DIR", "where containers are kept (default /run/hull-runtime)"},
-    {"log", 0, "FILE", "append warnings and errors to FILE (default: stderr)"},
+    {"log", 0, "FILE", "append warnings and errors to FILE; also journald:NAME, syslog:NAME"},
     {"log-format", 0, "FORMAT", "text or json"},
     {"log-level", 0, "LEVEL", "debug, info, warning or error"},
     {"debug", 0, "", "the same as --log-level debug"},
@@ -111,16 +110,6 @@ Result<Settings> parse_settings(const ParsedArgs& args) {
                     "use true, false or auto");
     if (rootless != "auto") settings.rootless = rootless == "true";
     return settings;
-}
-
-Result<Fd> configure_log(const Settings& settings) {
-    Fd file;
-    if (!settings.log_file.empty())
-        file = TRY(with_context(open_path(settings.log_file, O_WRONLY | O_CREAT | O_APPEND, 0644),
-                                "--log"));
-    log::configure(
-        {.level = settings.log_level, .format = settings.log_format, .fd = file ? file.get() : 2});
-    return file;
 }
 
 /// The error for people on stderr and, with --log, as a record for the engine.

@@ -13,6 +13,7 @@
 #include "base/result.hpp"
 #include "kernel/cgroup.hpp"
 #include "kernel/process.hpp"
+#include "kernel/resctrl.hpp"
 #include "spec/runtime.hpp"
 
 // One container as it is kept between two commands: the folder ROOT/ID with
@@ -41,6 +42,7 @@ struct ContainerState {
     std::string cgroup_path;          ///< as asked for, before it was resolved
     kernel::CgroupPaths cgroups;
     bool cgroups_are_planned = false;  ///< not made yet, or by a command that was killed there
+    kernel::ResctrlGroup resctrl;      ///< noted before it is made
     std::string systemd_unit;          ///< of the systemd manager; empty: cgroupfs
     bool is_rootless = false;
     bool keeps_keyring = false;       ///< --no-new-keyring

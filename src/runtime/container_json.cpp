@@ -66,6 +66,9 @@ Result<ContainerState> read_state(const JsonReader& in) {
     state.cgroups.v1 = TRY(read_pairs(in, "cgroupsV1"));
     TRY(in.read("cgroupV2", state.cgroups.v2));
     TRY(in.read("cgroupsArePlanned", state.cgroups_are_planned));
+    TRY(in.read("resctrlDirectory", state.resctrl.directory));
+    TRY(in.read("resctrlIsOwn", state.resctrl.is_own));
+    TRY(in.read("resctrlMonitorDirectory", state.resctrl.monitor_directory));
     TRY(in.read("systemdUnit", state.systemd_unit));
     TRY(in.read("rootless", state.is_rootless));
     TRY(in.read("keepsKeyring", state.keeps_keyring));
@@ -93,6 +96,9 @@ std::string format_state(const ContainerState& state) {
     write_pairs(out, "cgroupsV1", state.cgroups.v1);
     out.optional_field("cgroupV2", state.cgroups.v2);
     if (state.cgroups_are_planned) out.field("cgroupsArePlanned", true);
+    out.optional_field("resctrlDirectory", state.resctrl.directory);
+    if (state.resctrl.is_own) out.field("resctrlIsOwn", true);
+    out.optional_field("resctrlMonitorDirectory", state.resctrl.monitor_directory);
     out.optional_field("systemdUnit", state.systemd_unit);
     out.field("rootless", state.is_rootless);
     if (state.keeps_keyring) out.field("keepsKeyring", true);

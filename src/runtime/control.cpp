@@ -65,7 +65,7 @@ Result<void> resume_container(const Settings& settings, const std::string& id) {
 }
 
 Result<void> update_container(const Settings& settings, const std::string& id,
-                              spec::Resources resources) {
+                              const spec::Resources& resources, const RdtUpdate& rdt) {
     Container container = TRY(Container::open(settings.root, id));
     Status status = TRY(container.status());
     if (status == Status::stopped) return wrong_status(id, status, "running");
@@ -74,14 +74,16 @@ Result<void> update_container(const Settings& settings, const std::string& id,
     if (!container.state.systemd_unit.empty())
         TRY(update_systemd_scope(container.state.systemd_unit, wanted,
                                  container.state.is_rootless));
-    auto cgroup = TRY(require_cgroup(container));
-    TRY(cgroup.update(wanted));
-    return resources.devices.empty() ? Result<void>()
-                                     : update_devices(container, resources, cgroup);
+    const bool has_devices = !resources.devices.empty();
+    if (wanted.has_limits() || has_devices || rdt.empty()) {
+        auto cgroup = TRY(require_cgroup(container));
+        TRY(cgroup.update(wanted));
+        if (has_devices) TRY(update_devices(container, resources, cgroup));
+    }
+    return with_context(update_intel_rdt(container, rdt), "update");
 }
 
-Result<std::vector<pid_t>> container_processes(const Settings& settings, const std::string& id) {
-    Container container = TRY(Container::open(settings.root, id));
+Result<std::vector<pid_t>> processes_of(const Container& container) {
     if (!container.state.cgroups.empty()) {
         auto cgroup = container.open_cgroup();
         if (!cgroup && cgroup.error().code == Errc::not_found) return std::vector<pid_t>{};
@@ -92,6 +94,10 @@ Result<std::vector<pid_t>> container_processes(const Settings& settings, const s
     if (TRY(container.status()) == Status::stopped) return std::vector<pid_t>{};
     // Without a cgroup only the first process is known.
     return std::vector<pid_t>{container.state.process.pid};
+}
+
+Result<std::vector<pid_t>> container_processes(const Settings& settings, const std::string& id) {
+    return processes_of(TRY(Container::open(settings.root, id)));
 }
 
 namespace {
@@ -121,7 +127,7 @@ std::string oom_event(const std::string& id) {
 
 Result<std::string> container_stats(const Settings& settings, const std::string& id) {
     Container container = TRY(open_running(settings, id));
-    return format_stats_event(id, TRY(TRY(require_cgroup(container)).stats()));
+    return format_stats_event(container.state, TRY(TRY(require_cgroup(container)).stats()));
 }
 
 Result<void> follow_events(const Settings& settings, const std::string& id,
@@ -148,7 +154,8 @@ Result<void> follow_events(const Settings& settings, const std::string& id,
         if (ready > 0) return {};
         if (std::chrono::steady_clock::now() < next) continue;
         next += interval;
-        if (auto stats = cgroup.stats()) TRY(print_line(format_stats_event(id, *stats)));
+        if (auto stats = cgroup.stats())
+            TRY(print_line(format_stats_event(container.state, *stats)));
     }
 }
 

@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "base/result.hpp"
+#include "runtime/container.hpp"
+#include "runtime/intel_rdt.hpp"
 #include "runtime/settings.hpp"
 #include "spec/runtime.hpp"
 
@@ -14,11 +16,12 @@ namespace hull::runtime {
 Result<void> pause_container(const Settings& settings, const std::string& id);
 /// `resume` @errors conflict: not paused
 Result<void> resume_container(const Settings& settings, const std::string& id);
-/// `update`: changes what is set in `resources`, leaves the rest.
+/// `update`: changes what is set in `resources` and `rdt`, leaves the rest.
 Result<void> update_container(const Settings& settings, const std::string& id,
-                              spec::Resources resources);
+                              const spec::Resources& resources, const RdtUpdate& rdt = {});
 
 /// Pids of all of the container's processes, as the caller sees them.
+Result<std::vector<pid_t>> processes_of(const Container& container);
 Result<std::vector<pid_t>> container_processes(const Settings& settings, const std::string& id);
 
 /// `events --stats`: one line of JSON, of runc's shape.

@@ -43,8 +43,8 @@ constexpr OptionSpec kUpdateOptions[] = {
     {"memory-reservation", 0, "BYTES", "soft limit"},
     {"memory-swap", 0, "BYTES", "memory and swap together; -1: no limit"},
     {"pids-limit", 0, "N", "processes; -1: no limit"},
-    {"l3-cache-schema", 0, "SCHEMA", "Intel RDT: not supported"},
-    {"mem-bw-schema", 0, "SCHEMA", "Intel RDT: not supported"},
+    {"l3-cache-schema", 0, "SCHEMA", "share of the L3 caches (Intel RDT): L3:0=ff;1=c0"},
+    {"mem-bw-schema", 0, "SCHEMA", "memory bandwidth (Intel RDT): MB:0=20;1=70"},
     kHelp,
 };
 
@@ -85,10 +85,6 @@ Result<void> read_bytes(const ParsedArgs& args, std::string_view name,
 }
 
 Result<spec::Resources> resources_from_options(const ParsedArgs& args) {
-    for (std::string_view name : {"l3-cache-schema", "mem-bw-schema"})
-        if (args.has(name))
-            return fail(Errc::unsupported, "--" + std::string{name} + ": no Intel RDT here",
-                        "leave it out");
     spec::Resources out;
     spec::CpuResources& cpu = out.cpu.emplace();
     TRY(read_number(args, "cpu-period", cpu.period));
@@ -121,7 +117,9 @@ Result<int> update_command(const Settings& settings, const ParsedArgs& args) {
     } else {
         resources = TRY(resources_from_options(args));
     }
-    TRY(update_container(settings, args.positionals[0], std::move(resources)));
+    RdtUpdate rdt{.l3_cache_schema = args.get("l3-cache-schema"),
+                  .mem_bw_schema = args.get("mem-bw-schema")};
+    TRY(update_container(settings, args.positionals[0], resources, rdt));
     return 0;
 }
 

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 
 #include "base/file.hpp"
 #include "base/json_writer.hpp"
@@ -19,6 +20,7 @@
 #include "runtime/create_cgroup.hpp"
 #include "runtime/delete.hpp"
 #include "runtime/hooks.hpp"
+#include "runtime/intel_rdt.hpp"
 #include "runtime/pause_point.hpp"
 #include "runtime/plan_from_spec.hpp"
 #include "runtime/sd_notify.hpp"
@@ -41,6 +43,27 @@ Result<void> send_pidfd(const std::string& socket_path, int pidfd) {
     return with_context(send_with_fds(socket.get(), "pidfd", fds), "--pidfd-socket");
 }
 
+std::string format_process_state(const ContainerState& state, Status status, pid_t pid,
+                                 const std::string& metadata) {
+    pid_t first = state.process.pid > 0 ? state.process.pid : pid;
+    JsonWriter out;
+    out.begin_object();
+    out.field("ociVersion", spec::kRuntimeSpecVersion);
+    out.field("fds", std::vector<std::string>{"seccompFd"});
+    out.field("pid", pid);
+    out.optional_field("metadata", metadata);
+    out.raw_field("state", format_oci_state(state, status, first));
+    out.end_object();
+    return out.take();
+}
+
+void add_seccomp_receiver(spec::RuntimeConfig& config) {
+    constexpr const char* kAnnotation = "run.oci.seccomp.receiver";
+    const char* path = ::getenv("RUN_OCI_SECCOMP_RECEIVER");
+    if (path != nullptr && path[0] != '\0' && config.find_annotation(kAnnotation) == nullptr)
+        config.annotations.emplace_back(kAnnotation, path);
+}
+
 namespace {
 
 /// Socket activation, sd_listen_fds(3): the program is pid 1 of its container as it sees it.
@@ -53,9 +76,6 @@ void add_listen_environment(const CreateRequest& request, spec::Process& process
 }
 
 Result<void> check_terminal(const CreateRequest& request, const spec::RuntimeConfig& config) {
-    if (!config.process)
-        return fail(Errc::invalid, "process: is missing [config.md, Process]",
-                    "hull-runtime makes no container without a process");
     if (request.console_fd == kAnyConsole) return {};
     bool has_socket = !request.console_socket.empty() || request.console_fd >= 0;
     if (config.process->terminal && !has_socket)
@@ -81,7 +101,10 @@ Result<Prepared> prepare(const Settings& settings, const CreateRequest& request)
                                               : TRY(absolute_path(request.config));
     prepared.config_text = TRY(spec::read_runtime_config(path));
     prepared.config = TRY(spec::parse_runtime_config(prepared.config_text, path));
+    add_seccomp_receiver(prepared.config);
     TRY(spec::refuse_violations(spec::check_runtime_config(prepared.config)));
+    if (prepared.config.linux_.intel_rdt)
+        TRY(with_context(kernel::find_resctrl(), "linux.intelRdt"));
     TRY(check_terminal(request, prepared.config));
     add_listen_environment(request, *prepared.config.process);
     if (request.has_notify_socket)
@@ -122,10 +145,12 @@ class Creation {
         pause_point("state_saved");
         TRY(make_cgroup());
         pause_point("cgroup_made");
+        TRY(create_intel_rdt(prepared_.config, container_.state));
         auto seccomp = TRY(load_seccomp());
         Fd fifo;
         if (request_.waits_in_fifo) fifo = TRY(make_fifo());
         Fd console = TRY(connect_console());
+        hook_files_ = TRY(open_hook_files(container_.state.annotations));
         jail::LaunchRequest launch = launch_request();
         launch.seccomp = seccomp ? &*seccomp : nullptr;
         launch.start_fifo = fifo.get();
@@ -146,7 +171,13 @@ class Creation {
     /// Nobody waits for the word between "created" and "started".
     bool can_start_at_once() const {
         return !request_.waits_in_fifo && request_.pid_file.empty() &&
-               request_.pidfd_socket.empty() && !request_.has_notify_socket;
+               request_.pidfd_socket.empty() && !request_.has_notify_socket &&
+               pidfd_receiver() == nullptr;
+    }
+
+    /// crun's --pidfd-socket, of times when it had none.
+    const std::string* pidfd_receiver() const {
+        return prepared_.config.find_annotation("run.oci.pidfd_receiver");
     }
 
     /// What `delete` must know if this command is killed.
@@ -164,6 +195,7 @@ class Creation {
         state.poststart_hooks = prepared_.config.hooks.poststart;
         state.poststop_hooks = prepared_.config.hooks.poststop;
         TRY(plan_cgroup(settings_, prepared_.config, state));
+        TRY(plan_intel_rdt(prepared_.config, state));
         return container_.save();
     }
 
@@ -176,6 +208,7 @@ class Creation {
     Result<void> make_cgroup() {
         auto made = TRY(create_cgroup(settings_, prepared_.config, container_.state));
         cgroup_ = std::move(made.cgroup);
+        delegated_ = std::move(made.delegated);
         bool is_elsewhere = made.keeper.has_value();
         if (made.keeper) keeper_.emplace(std::move(*made.keeper));
         // The paths are as planned, and saved, but for systemd's.
@@ -183,7 +216,7 @@ class Creation {
     }
 
     Result<std::optional<kernel::SeccompProgram>> load_seccomp() const {
-        if (!prepared_.plan.seccomp) return std::optional<kernel::SeccompProgram>{};
+        if (!prepared_.plan.seccomp) return prepared_.plan.seccomp_program;
         return std::optional{
             TRY(with_context(kernel::load_or_compile_seccomp(*prepared_.plan.seccomp,
                                                              seccomp_cache_directory(settings_)),
@@ -210,6 +243,8 @@ class Creation {
             launch.cgroup_v2_directory = cgroup_->v2_directory();
             launch.cgroup_views = cgroup_views(cgroup_->paths());
         }
+        launch.cgroup_v2_delegated = delegated_.get();
+        launch.hook_outputs = hook_files_.outputs();
         launch.preserve_fds = request_.preserve_fds;
         launch.on_child = [this](pid_t pid) { return on_child(pid); };
         const auto& hooks = prepared_.config.hooks;
@@ -221,7 +256,10 @@ class Creation {
             return format_oci_state(container_.state,
                                     status == "created" ? Status::created : Status::creating, pid);
         };
-        launch.seccomp_listener_state = [this](pid_t pid) { return process_state(pid); };
+        launch.seccomp_listener_state = [this](pid_t pid) {
+            return format_process_state(container_.state, Status::creating, pid,
+                                        prepared_.plan.seccomp_listener_metadata);
+        };
         return launch;
     }
 
@@ -230,6 +268,7 @@ class Creation {
         auto stat = TRY(kernel::read_process_stat(pid));
         container_.state.process = {.pid = pid, .start_time = stat.start_time};
         TRY(container_.save());
+        TRY(join_intel_rdt(container_.state));
         pause_point("pid_saved");
         return {};
     }
@@ -242,25 +281,15 @@ class Creation {
         return run_hooks(is_prestart ? hooks.prestart : hooks.create_runtime,
                          {.stage = is_prestart ? "prestart" : "createRuntime",
                           .state = format_oci_state(container_.state, Status::creating, pid),
-                          .directory = prepared_.bundle});
-    }
-
-    /// config-linux.md, The Container Process State.
-    std::string process_state(pid_t pid) const {
-        JsonWriter out;
-        out.begin_object();
-        out.field("ociVersion", spec::kRuntimeSpecVersion);
-        out.field("fds", std::vector<std::string>{"seccompFd"});
-        out.field("pid", pid);
-        out.optional_field("metadata", prepared_.plan.seccomp_listener_metadata);
-        out.raw_field("state", format_oci_state(container_.state, Status::creating, pid));
-        out.end_object();
-        return out.take();
+                          .directory = prepared_.bundle,
+                          .annotations = &container_.state.annotations});
     }
 
     Result<void> announce(const jail::Launched& process) const {
         if (!request_.pidfd_socket.empty())
             TRY(send_pidfd(request_.pidfd_socket, process.pidfd.get()));
+        if (const auto* receiver = pidfd_receiver())
+            TRY(send_pidfd(*receiver, process.pidfd.get()));
         if (!request_.pid_file.empty()) TRY(write_pid_file(request_.pid_file, process.pid));
         return {};
     }
@@ -276,6 +305,8 @@ class Creation {
     Container container_;
     std::optional<kernel::Cgroup> cgroup_;
     std::optional<ScopeKeeper> keeper_;
+    Fd delegated_;  ///< cgroup.procs of the cgroup that the container manages itself
+    HookFiles hook_files_;
     bool hooks_ran_ = false;
 };
 

@@ -61,6 +61,14 @@ struct Created {
 Result<Created> create_container(const Settings& settings, const CreateRequest& request,
                                  const Prepared& prepared);
 
+/// What a seccomp agent gets with its descriptor: config-linux.md, The Container Process State.
+/// @param pid  of the filtered process, which `exec` makes beside the container's own
+std::string format_process_state(const ContainerState& state, Status status, pid_t pid,
+                                 const std::string& metadata);
+
+/// crun's callers may name a seccomp agent in the environment: RUN_OCI_SECCOMP_RECEIVER.
+void add_seccomp_receiver(spec::RuntimeConfig& config);
+
 /// Where the compiled filters are kept.
 std::string seccomp_cache_directory(const Settings& settings);
 

@@ -1,5 +1,8 @@
 #include "runtime/create_cgroup.hpp"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <cerrno>
 
 #include "base/file.hpp"
@@ -14,6 +17,7 @@ namespace {
 
 constexpr std::string_view kSystemdProperty = "org.systemd.property.";
 constexpr const char* kSystemdSubgroup = "run.oci.systemd.subgroup";
+constexpr const char* kDelegateCgroup = "run.oci.delegate-cgroup";
 
 /// The host's id of the container's root, when a user namespace shifts it.
 std::optional<std::pair<uid_t, gid_t>> shifted_root(const spec::Linux& section) {
@@ -100,6 +104,31 @@ Result<ScopeKeeper> create_scope(const Settings& settings, const spec::RuntimeCo
     return keeper;
 }
 
+/// The cgroup that annotation run.oci.delegate-cgroup asks for, below the container's own.
+/// @return  its cgroup.procs; not open: nothing was asked for
+Result<Fd> make_delegated(const spec::RuntimeConfig& config, const kernel::CgroupSettings& settings,
+                          const kernel::Cgroup& cgroup) {
+    const auto* name = config.find_annotation(kDelegateCgroup);
+    if (name == nullptr || name->empty()) return Fd{};
+    if (*name == "." || *name == ".." || name->find('/') != std::string::npos)
+        return fail(Errc::invalid, quote(*name) + " is no name", "give one name without slashes");
+    if (cgroup.v2_directory() < 0)
+        return fail(Errc::unsupported, "needs cgroup v2: v1 cannot be delegated safely",
+                    "leave it out");
+    const std::string directory = join_path(cgroup.paths().v2, *name);
+    TRY(create_directories(directory));
+    Fd procs = TRY(open_path(join_path(directory, "cgroup.procs"), O_WRONLY));
+    if (settings.delegate_to)
+        for (const auto& path : {directory, join_path(directory, "cgroup.procs"),
+                                 join_path(directory, "cgroup.subtree_control"),
+                                 join_path(directory, "cgroup.threads")})
+            if (::chown(path.c_str(), settings.delegate_to->first, settings.delegate_to->second) <
+                    0 &&
+                errno != ENOENT)
+                return fail_errno(errno, "give " + path + " to the container");
+    return procs;
+}
+
 /// An ordinary user who asked for no limit gets none.
 bool may_do_without(const Settings& settings, const kernel::CgroupSettings& wanted,
                     const Error& error) {
@@ -123,6 +152,8 @@ Result<NewCgroup> create_cgroup(const Settings& settings, const spec::RuntimeCon
     if (cgroup) {
         state.cgroups = cgroup->paths();
         made.cgroup = std::move(*cgroup);
+        made.delegated = TRY(with_context(make_delegated(config, wanted, *made.cgroup),
+                                          std::string{"annotation "} + kDelegateCgroup));
         return made;
     }
     // What was made is removed again: nothing of this path is ours.

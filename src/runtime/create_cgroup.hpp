@@ -22,6 +22,9 @@ struct NewCgroup {
     std::optional<kernel::Cgroup> cgroup;
     /// Holds a scope of systemd's until the container's process is in it.
     std::optional<ScopeKeeper> keeper;
+    /// cgroup.procs of the cgroup below that the annotation run.oci.delegate-cgroup names: the
+    /// container's process goes there, and manages it; its limits stay above.
+    Fd delegated;
 };
 /// Makes the cgroup with its limits (manager systemd: asks for a scope and sets in it what systemd
 /// does not) and notes its paths in `state`.

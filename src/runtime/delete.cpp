@@ -73,6 +73,8 @@ Result<void> destroy_container(Container& container, DestroyOptions options) {
     pause_point("process_ended");
     keep_first(result,
                with_context(remove_cgroup(container.state, options.cgroup), "remove the cgroup"));
+    keep_first(result, with_context(kernel::remove_resctrl_group(container.state.resctrl),
+                                    "remove the class of service"));
     pause_point("cgroup_removed");
     // As long as something is left, so is the folder: the next `delete` tries again.
     if (!result) return result;
@@ -84,7 +86,8 @@ Result<void> destroy_container(Container& container, DestroyOptions options) {
         TRY(run_hooks(state.poststop_hooks, {.stage = "poststop",
                                              .state = text,
                                              .directory = state.bundle,
-                                             .stop_at_failure = false}));
+                                             .stop_at_failure = false,
+                                             .annotations = &state.annotations}));
     }
     return {};
 }

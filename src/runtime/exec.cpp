@@ -140,8 +140,10 @@ class Exec {
         pidfd_ = TRY(container_.open_process());
         std::string text = TRY(read_file(container_.config_path()));
         config_ = TRY(spec::parse_runtime_config(text, container_.config_path()));
+        add_seccomp_receiver(config_);
         auto process = TRY(wanted_process(request_, config_));
         TRY(check_terminal(process));
+        config_.process.reset();  // the plan of `process` says what is wrong with it
         container_plan_ =
             TRY(plan_from_spec(config_, {.id = request_.id, .bundle = container_.state.bundle}));
         plan_ = TRY(plan_process(process));
@@ -150,6 +152,9 @@ class Exec {
                 TRY(with_context(kernel::load_or_compile_seccomp(
                                      *container_plan_.seccomp, seccomp_cache_directory(settings_)),
                                  "linux.seccomp"));
+        else
+            seccomp_ = container_plan_.seccomp_program;
+        plan_.keep_original_groups = container_plan_.process.keep_original_groups;
         return request_.detach ? run_detached() : run_attached();
     }
 
@@ -198,6 +203,13 @@ class Exec {
             join.cgroup_v2_directory = cgroup->v2_directory();
         }
         join.seccomp = seccomp_ ? &*seccomp_ : nullptr;
+        if (container_plan_.seccomp && container_plan_.seccomp->uses_notify()) {
+            join.seccomp_listener_path = container_plan_.seccomp_listener_path;
+            join.seccomp_listener_state = [this](pid_t pid) {
+                return format_process_state(container_.state, Status::running, pid,
+                                            container_plan_.seccomp_listener_metadata);
+            };
+        }
         join.console_socket = console_socket;
         join.preserve_fds = request_.preserve_fds + request_.listen_fds;
         join.container_id = request_.id;

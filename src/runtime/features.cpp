@@ -7,6 +7,7 @@
 #include "base/json_writer.hpp"
 #include "kernel/capabilities.hpp"
 #include "kernel/features.hpp"
+#include "kernel/resctrl.hpp"
 #include "kernel/seccomp.hpp"
 #include "runtime/mount_options.hpp"
 #include "runtime/systemd_scope.hpp"
@@ -69,7 +70,11 @@ void write_linux(JsonWriter& out, const kernel::Features& features) {
     write_seccomp(out, features);
     write_enabled(out, "apparmor", features.apparmor);
     write_enabled(out, "selinux", features.selinux);
-    write_enabled(out, "intelRdt", false);  // refused, see plan_from_spec
+    const bool has_resctrl = kernel::find_resctrl().has_value();
+    out.begin_object("intelRdt");
+    for (const char* name : {"enabled", "schemata", "monitoring"})
+        out.field(name, has_resctrl);
+    out.end_object();
     write_memory_policy(out);
     out.begin_object("mountExtensions");
     write_enabled(out, "idmap", features.idmapped_mounts);
@@ -96,7 +101,11 @@ std::string format_features() {
     out.field("org.hull.landlock.abi", std::to_string(features.landlock_abi));
     out.end_object();
     out.field("potentiallyUnsafeConfigAnnotations",
-              std::vector<std::string>{"org.systemd.property."});
+              std::vector<std::string>{
+                  "org.systemd.property.", "run.oci.delegate-cgroup", "run.oci.hooks.stderr",
+                  "run.oci.hooks.stdout", "run.oci.keep_original_groups", "run.oci.pidfd_receiver",
+                  "run.oci.seccomp.receiver", "run.oci.seccomp_bpf_data",
+                  "run.oci.systemd.force_cgroup_v1", "run.oci.systemd.subgroup"});
     out.end_object();
     return out.take();
 }

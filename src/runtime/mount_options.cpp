@@ -52,8 +52,11 @@ constexpr std::array kPropagationOptions = {
 constexpr std::array<std::string_view, 8> kSuperblockFlags = {
     "sync", "async", "dirsync", "lazytime", "nolazytime", "mand", "nomand", "iversion"};
 /// Accepted without an effect: the new mount API has no such thing, or it is the default.
-constexpr std::array<std::string_view, 5> kIgnored = {"defaults", "silent", "loud", "noiversion",
-                                                      "remount"};
+constexpr std::array<std::string_view, 4> kIgnored = {"defaults", "silent", "loud", "noiversion"};
+/// crun's recursive forms of superblock flags: mounts below have superblocks of their own, which no
+/// option of this mount changes (crun(1)).
+constexpr std::array<std::string_view, 5> kIgnoredRecursive = {"rsync", "rasync", "rdirsync",
+                                                               "rmand", "rnomand"};
 
 void change(jail::MountAttributes& attributes, const AttributeOption& option) {
     attributes.set = (attributes.set & ~option.clear) | option.set;
@@ -117,6 +120,8 @@ bool apply_switch(std::string_view option, MountPlan& mount) {
     if (option == "bind" || option == "rbind") {
         mount.kind = jail::MountKind::bind;
         mount.recursive = option == "rbind";
+    } else if (option == "remount") {
+        mount.remount = true;
     } else if (option == "tmpcopyup") {
         mount.copy_up = true;
     } else if (option == "copy-symlink") {
@@ -131,11 +136,57 @@ bool apply_switch(std::string_view option, MountPlan& mount) {
     return true;
 }
 
+/// "@1-3-10": the second number is an id of the container's, which its user namespace maps.
+Result<std::string> absolute_range(std::string_view range,
+                                   const std::vector<spec::IdMapping>& mappings,
+                                   std::string_view option) {
+    auto parts = split(range.substr(1), '-');
+    const auto id = parts.size() == 3 ? parse_number<uint32_t>(parts[1]) : std::nullopt;
+    if (!id)
+        return fail(Errc::invalid, "mount option " + quote(option) + ": bad range " + quote(range),
+                    "write @INSIDE-CONTAINER_ID-COUNT");
+    for (const auto& mapping : mappings)
+        if (*id >= mapping.container_id && *id - mapping.container_id < mapping.size)
+            return std::string{parts[0]} + "-" +
+                   std::to_string(uint64_t{mapping.host_id} + (*id - mapping.container_id)) + "-" +
+                   std::string{parts[2]};
+    return fail(Errc::invalid,
+                "mount option " + quote(option) + ": id " + std::to_string(*id) +
+                    " is not mapped in the container's user namespace",
+                "map it in linux.uidMappings and linux.gidMappings");
+}
+
 }  // namespace
+
+bool is_relative_id_map(std::string_view option) {
+    return (option.starts_with("idmap=") || option.starts_with("ridmap=")) &&
+           option.find('@') != std::string_view::npos;
+}
+
+Result<std::string> absolute_id_map_option(std::string_view option, const spec::Linux& section) {
+    const size_t equals = option.find('=');
+    std::string out{option.substr(0, equals + 1)};
+    std::vector<std::string> lists;
+    for (auto list : split(option.substr(equals + 1), ';')) {
+        const bool is_groups = list.starts_with("gids=");
+        std::vector<std::string> ranges;
+        for (auto range : split(list.substr(std::min<size_t>(5, list.size())), '#'))
+            ranges.push_back(
+                range.starts_with('@')
+                    ? TRY(absolute_range(
+                          range, is_groups ? section.gid_mappings : section.uid_mappings, option))
+                    : std::string{range});
+        lists.push_back(std::string{list.substr(0, 5)} + join(ranges, "#"));
+    }
+    return out + join(lists, ";");
+}
 
 Result<void> apply_mount_option(std::string_view option, MountPlan& mount) {
     if (option.empty()) return {};
     if (std::find(kIgnored.begin(), kIgnored.end(), option) != kIgnored.end()) return {};
+    if (std::find(kIgnoredRecursive.begin(), kIgnoredRecursive.end(), option) !=
+        kIgnoredRecursive.end())
+        return {};
     if (apply_switch(option, mount) || apply_attribute(option, mount.attributes)) return {};
     if (apply_propagation(option, false, mount)) return {};
     if (option.starts_with('r')) {
@@ -150,8 +201,9 @@ Result<void> apply_mount_option(std::string_view option, MountPlan& mount) {
 }
 
 std::vector<std::string> known_mount_options() {
-    std::vector<std::string> names = {"bind",         "rbind",         "tmpcopyup", "copy-symlink",
-                                      "src-nofollow", "dest-nofollow", "idmap",     "ridmap"};
+    std::vector<std::string> names = {"bind",          "rbind",        "remount",
+                                      "tmpcopyup",     "copy-symlink", "src-nofollow",
+                                      "dest-nofollow", "idmap",        "ridmap"};
     for (const auto& option : kAttributeOptions) {
         names.emplace_back(option.name);
         names.push_back("r" + std::string(option.name));
@@ -162,6 +214,7 @@ std::vector<std::string> known_mount_options() {
     }
     names.insert(names.end(), kSuperblockFlags.begin(), kSuperblockFlags.end());
     names.insert(names.end(), kIgnored.begin(), kIgnored.end());
+    names.insert(names.end(), kIgnoredRecursive.begin(), kIgnoredRecursive.end());
     std::sort(names.begin(), names.end());
     return names;
 }

@@ -6,9 +6,10 @@
 #include <fmt/format.h>
 
 #include "base/file.hpp"
+#include "base/log.hpp"
 #include "base/text.hpp"
 #include "kernel/devices.hpp"
-#include "runtime/landlock_annotation.hpp"
+#include "runtime/annotations.hpp"
 #include "runtime/mount_options.hpp"
 
 namespace hull::runtime {
@@ -37,28 +38,28 @@ kernel::IdMap id_map(const std::vector<spec::IdMapping>& mappings) {
 
 // ---- process ----
 
-Result<kernel::CapabilitySet> capability_set(const std::vector<std::string>& names,
-                                             std::string_view set_name) {
-    kernel::CapabilitySet set;
-    for (const auto& name : names) {
-        const auto number = kernel::parse_capability(name);
-        if (!number)
-            return fail(Errc::invalid,
-                        fmt::format("process.capabilities.{}: unknown capability {}", set_name,
-                                    quote(name)),
-                        "capabilities(7) lists the names");
-        set.add(*number);
-    }
-    return set;
-}
-
-Result<kernel::CapabilitySets> capability_sets(const spec::Capabilities& capabilities) {
+/// What this build does not know, or no kernel: config.md, Linux Process, wants a warning, so that
+/// a newer engine's containers still run.
+kernel::CapabilitySets capability_sets(const spec::Capabilities& capabilities) {
+    std::vector<std::string> unknown;
+    const auto read = [&](const std::vector<std::string>& names) {
+        kernel::CapabilitySet set;
+        for (const auto& name : names) {
+            if (const auto number = kernel::parse_capability(name))
+                set.add(*number);
+            else if (std::find(unknown.begin(), unknown.end(), name) == unknown.end())
+                unknown.push_back(name);
+        }
+        return set;
+    };
     kernel::CapabilitySets sets;
-    sets.bounding = TRY(capability_set(capabilities.bounding, "bounding"));
-    sets.effective = TRY(capability_set(capabilities.effective, "effective"));
-    sets.permitted = TRY(capability_set(capabilities.permitted, "permitted"));
-    sets.inheritable = TRY(capability_set(capabilities.inheritable, "inheritable"));
-    sets.ambient = TRY(capability_set(capabilities.ambient, "ambient"));
+    sets.bounding = read(capabilities.bounding);
+    sets.effective = read(capabilities.effective);
+    sets.permitted = read(capabilities.permitted);
+    sets.inheritable = read(capabilities.inheritable);
+    sets.ambient = read(capabilities.ambient);
+    if (!unknown.empty())
+        log::warning("process.capabilities: unknown and ignored: " + join(unknown, ", "));
     return sets;
 }
 
@@ -143,7 +144,8 @@ Result<jail::PropagationPlan> propagation(std::string_view name, std::string_vie
     return scratch.propagation;
 }
 
-Result<jail::MountPlan> plan_mount(const spec::Mount& mount, const PlanContext& context) {
+Result<jail::MountPlan> plan_mount(const spec::Mount& mount, const spec::Linux& section,
+                                   const PlanContext& context) {
     jail::MountPlan plan;
     plan.target = "/" + clean_path("/" + mount.destination).substr(1);
     plan.type = mount.type;
@@ -151,12 +153,15 @@ Result<jail::MountPlan> plan_mount(const spec::Mount& mount, const PlanContext& 
     if (mount.type == "bind") plan.kind = MountKind::bind;
     if (mount.type == "cgroup" || mount.type == "cgroup2") plan.kind = MountKind::cgroup;
     for (const auto& option : mount.options)
-        TRY(apply_mount_option(option, plan));
+        TRY(apply_mount_option(
+            is_relative_id_map(option) ? TRY(absolute_id_map_option(option, section)) : option,
+            plan));
     if (!mount.uid_mappings.empty() || !mount.gid_mappings.empty()) {
         plan.id_map.enabled = true;
         plan.id_map.ids = {.users = id_map(mount.uid_mappings),
                            .groups = id_map(mount.gid_mappings)};
     }
+    if (plan.remount) return plan;
     if (plan.kind == MountKind::bind) {
         if (plan.source.empty())
             return fail(Errc::invalid, "a bind mount has no source",
@@ -202,7 +207,7 @@ Result<void> plan_files(const spec::RuntimeConfig& config, const PlanContext& co
             TRY(propagation(section.rootfs_propagation, "linux.rootfsPropagation"));
     for (size_t i = 0; i < config.mounts.size(); ++i)
         plan.mounts.push_back(
-            TRY(with_context(plan_mount(config.mounts[i], context),
+            TRY(with_context(plan_mount(config.mounts[i], section, context),
                              fmt::format("mounts[{}] ({})", i, config.mounts[i].destination))));
     // A /dev of the caller's own is left as it is, as in runc.
     plan.populate_dev =
@@ -244,10 +249,6 @@ Result<void> plan_kernel_settings(const spec::RuntimeConfig& config, Plan& plan)
                                             "linux.memoryPolicy.nodes"));
         plan.memory_policy = std::move(policy);
     }
-    if (section.intel_rdt)
-        return fail(Errc::unsupported,
-                    "linux.intelRdt: this runtime sets up no resource control groups",
-                    "remove the section");
     return {};
 }
 
@@ -259,14 +260,6 @@ std::vector<jail::HookPlan> plan_hooks(const std::vector<spec::Hook>& hooks) {
                          .environment = hook.env,
                          .timeout_seconds = hook.timeout});
     return plans;
-}
-
-Result<void> plan_annotations(const spec::RuntimeConfig& config, Plan& plan) {
-    if (const auto* text = config.find_annotation("org.hull.landlock"))
-        plan.landlock = TRY(parse_landlock_annotation(*text));
-    const auto* groups = config.find_annotation("run.oci.keep_original_groups");
-    plan.process.keep_original_groups = groups != nullptr && *groups != "0" && *groups != "false";
-    return {};
 }
 
 Result<kernel::SeccompArgument> plan_argument(const spec::SeccompProfileArgument& argument) {
@@ -312,8 +305,8 @@ Result<jail::ProcessPlan> plan_process(const spec::Process& process) {
     plan.additional_groups = process.user.additional_gids;
     if (process.user.umask) plan.umask = *process.user.umask;
     // Without the section the process has no capabilities at all (runc and crun alike).
-    plan.capabilities = process.capabilities ? TRY(capability_sets(*process.capabilities))
-                                             : kernel::CapabilitySets{};
+    plan.capabilities =
+        process.capabilities ? capability_sets(*process.capabilities) : kernel::CapabilitySets{};
     plan.no_new_privileges = process.no_new_privileges;
     TRY(plan_process_attributes(process, plan));
     plan.apparmor_profile = process.apparmor_profile;
@@ -353,7 +346,6 @@ Result<Plan> plan_from_spec(const spec::RuntimeConfig& config, const PlanContext
     TRY(plan_namespaces(config.linux_, plan));
     TRY(plan_files(config, context, plan));
     TRY(plan_kernel_settings(config, plan));
-    TRY(plan_annotations(config, plan));
     if (config.linux_.seccomp) {
         plan.seccomp = TRY(plan_seccomp(*config.linux_.seccomp));
         plan.seccomp_listener_path = config.linux_.seccomp->listener_path;
@@ -361,6 +353,7 @@ Result<Plan> plan_from_spec(const spec::RuntimeConfig& config, const PlanContext
     }
     plan.create_container_hooks = plan_hooks(config.hooks.create_container);
     plan.start_container_hooks = plan_hooks(config.hooks.start_container);
+    TRY(apply_annotations(config, plan));
     return plan;
 }
 

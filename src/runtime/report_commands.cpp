@@ -8,11 +8,10 @@
 #include "base/json_writer.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
+#include "runtime/check_bundle.hpp"
 #include "runtime/commands.hpp"
 #include "runtime/container.hpp"
 #include "runtime/features.hpp"
-#include "runtime/plan_from_spec.hpp"
-#include "spec/runtime_check.hpp"
 #include "spec/runtime_defaults.hpp"
 #include "spec/runtime_json.hpp"
 
@@ -28,6 +27,7 @@ constexpr OptionSpec kListOptions[] = {
 };
 constexpr OptionSpec kSpecOptions[] = {
     {"bundle", 'b', "DIR", "write DIR/config.json (default: the current folder)"},
+    {"file", 'f', "FILE", "write FILE instead of DIR/config.json"},
     {"rootless", 0, "", "for an ordinary user: a user namespace, no limits"},
     kHelp,
 };
@@ -160,64 +160,25 @@ Result<int> spec_command(const Settings& settings, const ParsedArgs& args) {
     spec::DefaultsRequest request{.rootless = args.has("rootless") || settings.is_rootless(),
                                   .host_uid = ::geteuid(),
                                   .host_gid = ::getegid()};
-    std::string path = join_path(args.get("bundle", "."), "config.json");
+    std::string path = args.get("file", join_path(args.get("bundle", "."), "config.json"));
     if (path_exists(path)) return fail(Errc::exists, "file " + path + " exists", "remove it first");
     std::string text = spec::format_runtime_config(spec::default_runtime_config(request), 4);
     TRY(write_file_atomically(path, text + "\n", {.mode = 0666}));
     return 0;
 }
 
-/// What only the file system knows.
-void check_files(const std::string& bundle, const spec::RuntimeConfig& config,
-                 std::vector<std::string>& problems) {
-    if (config.root && !config.root->path.empty()) {
-        std::string path = config.root->path.starts_with('/')
-                               ? config.root->path
-                               : join_path(bundle, config.root->path);
-        struct stat info{};
-        if (::stat(path.c_str(), &info) < 0 || !S_ISDIR(info.st_mode))
-            problems.push_back("root.path: " + quote(config.root->path) + ": " + path +
-                               " is no folder [config.md, Root] (put the root file system there)");
-    }
-    for (size_t i = 0; i < config.mounts.size(); ++i) {
-        const auto& mount = config.mounts[i];
-        bool is_bind = mount.type == "bind" ||
-                       std::any_of(mount.options.begin(), mount.options.end(),
-                                   [](const auto& o) { return o == "bind" || o == "rbind"; });
-        if (!is_bind) continue;
-        std::string source =
-            mount.source.starts_with('/') ? mount.source : join_path(bundle, mount.source);
-        if (!path_exists(source))
-            problems.push_back("mounts[" + std::to_string(i) + "].source: " + quote(mount.source) +
-                               ": does not exist [config.md, Mounts] (create it, or leave the "
-                               "mount out)");
-    }
-}
-
 Result<int> check_command(const Settings&, const ParsedArgs& args) {
     std::string bundle = TRY(absolute_path(args.get("bundle", ".")));
     std::string path = args.get("config", join_path(bundle, "config.json"));
-    std::string text = TRY(spec::read_runtime_config(path));
-    std::vector<Error> errors;
-    spec::RuntimeConfig config = spec::parse_runtime_config(text, path, errors);
-    std::vector<std::string> problems;
-    for (const auto& error : errors)
-        problems.push_back(error.to_string());
-    if (problems.empty() || !config.oci_version.empty()) {
-        for (const auto& violation : spec::check_runtime_config(config))
-            problems.push_back(violation.to_string());
-        check_files(bundle, config, problems);
-    }
-    if (problems.empty()) {
-        auto plan = plan_from_spec(config, {.id = "check", .bundle = bundle});
-        if (!plan) problems.push_back(plan.error().to_string());
-    }
+    auto report = TRY(check_bundle(bundle, path));
     std::string out;
-    for (const auto& problem : problems)
+    for (const auto& problem : report.problems)
         out += problem + "\n";
-    if (problems.empty()) out = path + ": nothing is wrong\n";
+    for (const auto& note : report.notes)
+        out += "note: " + note + "\n";
+    if (report.problems.empty()) out += path + ": nothing is wrong\n";
     TRY(write_all(1, out));
-    return problems.empty() ? 0 : 1;
+    return report.problems.empty() ? 0 : 1;
 }
 
 Result<int> later_command(const Settings&, const ParsedArgs&) {
@@ -230,7 +191,8 @@ constexpr std::string_view kSpecHelp =
     "privileges, an allow-list system call filter, private namespaces.";
 constexpr std::string_view kCheckHelp =
     "Prints every problem with its JSON path, the rule it breaks and what to do; changes nothing.\n"
-    "Exit code 1 when there is any.";
+    "Exit code 1 when there is any. A note is about what would be ignored: most often a name that\n"
+    "is misspelt.";
 
 constexpr Command kCommands[] = {
     {"state",

@@ -1,5 +1,7 @@
 #include "runtime/resources_from_spec.hpp"
 
+#include <algorithm>
+
 #include "base/text.hpp"
 
 namespace hull::runtime {
@@ -69,8 +71,9 @@ kernel::CgroupResources cgroup_resources_from_spec(const spec::Resources& from) 
     if (to.memory.reservation == int64_t{0}) to.memory.reservation.reset();
     if (to.memory.swap == int64_t{0}) to.memory.swap.reset();
     if (from.cpu) to.cpu = cpu_from_spec(*from.cpu);
-    // 0 and below: no limit, as in the other runtimes.
-    if (from.pids_limit) to.pids_limit = *from.pids_limit > 0 ? *from.pids_limit : -1;
+    // 0 is a limit (config-linux.md, PIDs); as in runc the container's own process is let in.
+    if (from.pids_limit)
+        to.pids_limit = *from.pids_limit < 0 ? -1 : std::max<int64_t>(1, *from.pids_limit);
     if (from.block_io) to.block_io = block_io_from_spec(*from.block_io);
     for (const auto& limit : from.hugepage_limits)
         to.hugepages.push_back({.page_size = limit.page_size, .limit = limit.limit});

@@ -54,7 +54,8 @@ Result<void> run_poststart_hooks(const Container& container) {
     auto done = run_hooks(state.poststart_hooks,
                           {.stage = "poststart",
                            .state = format_oci_state(state, Status::running, state.process.pid),
-                           .directory = state.bundle});
+                           .directory = state.bundle,
+                           .annotations = &state.annotations});
     if (done) return done;
     if (auto process = container.open_process()) (void)kernel::send_signal(process->get(), SIGKILL);
     return done;

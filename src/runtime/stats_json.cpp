@@ -1,7 +1,11 @@
 #include "runtime/stats_json.hpp"
 
+#include <algorithm>
+#include <array>
+
 #include "base/json_writer.hpp"
 #include "base/text.hpp"
+#include "runtime/intel_rdt.hpp"
 
 namespace hull::runtime {
 namespace {
@@ -23,16 +27,21 @@ void write_pressure(JsonWriter& out, const std::optional<kernel::Pressure>& pres
     out.end_object();
 }
 
+void write_times(JsonWriter& out, std::string_view name, const std::vector<uint64_t>& times) {
+    if (times.empty()) return;
+    out.begin_array(name);
+    for (uint64_t time : times)
+        out.value(time);
+    out.end_array();
+}
+
 void write_cpu(JsonWriter& out, const kernel::CpuStats& cpu) {
     out.begin_object("cpu");
     out.begin_object("usage");
     out.field("total", cpu.total);
-    if (!cpu.per_cpu.empty()) {
-        out.begin_array("percpu");
-        for (uint64_t time : cpu.per_cpu)
-            out.value(time);
-        out.end_array();
-    }
+    write_times(out, "percpu", cpu.per_cpu);
+    write_times(out, "percpu_kernel", cpu.per_cpu_kernel);
+    write_times(out, "percpu_user", cpu.per_cpu_user);
     out.field("kernel", cpu.kernel);
     out.field("user", cpu.user);
     out.end_object();
@@ -64,6 +73,16 @@ void write_cpuset(JsonWriter& out, const kernel::CgroupStats& stats) {
     out.begin_object("cpuset");
     if (!stats.cpuset_cpus.empty()) write_list(out, "cpus", stats.cpuset_cpus);
     if (!stats.cpuset_mems.empty()) write_list(out, "mems", stats.cpuset_mems);
+    // runc writes these always; v2 has none of them.
+    constexpr std::array<std::string_view, 9> kFlags = {
+        "cpu_exclusive",   "mem_hardwall",       "mem_exclusive",
+        "memory_migrate",  "memory_spread_page", "memory_spread_slab",
+        "memory_pressure", "sched_load_balance", "sched_relax_domain_level"};
+    for (auto name : kFlags) {
+        auto found = std::find_if(stats.cpuset_flags.begin(), stats.cpuset_flags.end(),
+                                  [&](const auto& flag) { return flag.first == name; });
+        out.field(name, found == stats.cpuset_flags.end() ? 0 : found->second);
+    }
     out.end_object();
 }
 
@@ -136,11 +155,11 @@ void write_hugepages(JsonWriter& out, const std::vector<kernel::HugepageStats>& 
 
 }  // namespace
 
-std::string format_stats_event(std::string_view id, const kernel::CgroupStats& stats) {
+std::string format_stats_event(const ContainerState& state, const kernel::CgroupStats& stats) {
     JsonWriter out;
     out.begin_object();
     out.field("type", "stats");
-    out.field("id", id);
+    out.field("id", state.id);
     out.begin_object("data");
     write_cpu(out, stats.cpu);
     write_cpuset(out, stats);
@@ -151,7 +170,7 @@ std::string format_stats_event(std::string_view id, const kernel::CgroupStats& s
     out.end_object();
     write_block_io(out, stats.block_io);
     write_hugepages(out, stats.hugepages);
-    out.raw_field("intel_rdt", "{}");
+    write_intel_rdt(out, state);
     out.raw_field("network_interfaces", "null");
     out.end_object();
     out.end_object();

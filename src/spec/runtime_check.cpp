@@ -92,11 +92,17 @@ void RuntimeRules::mounts(const RuntimeConfig& config) {
             add(path + ".destination", "", "must not be empty", kSection,
                 "write an absolute path inside the container");
         bool is_bind = mount.type == "bind";
-        for (const auto& option : mount.options)
+        bool is_remount = false;
+        for (const auto& option : mount.options) {
             is_bind = is_bind || option == "bind" || option == "rbind";
-        if (is_bind && mount.source.empty())
+            is_remount = is_remount || option == "remount";
+        }
+        if (is_bind && mount.source.empty() && !is_remount)
             add(path + ".source", "", "a bind mount must have a source", kSection,
                 "name a file or folder of the host");
+        if (!is_bind && !is_remount && mount.type.empty())
+            add(path + ".type", "", "is missing, and the mount is no bind mount", kSection,
+                "name the file system, as \"tmpfs\", or add the option bind");
         mount_mappings(mount, path, config.linux_);
     }
     if (!config.mounts.empty() && config.linux_.find_namespace("mount") == nullptr)
@@ -152,7 +158,11 @@ void RuntimeRules::config(const RuntimeConfig& config) {
     version(config);
     root(config);
     mounts(config);
-    if (config.process) process(*config.process);
+    if (config.process)
+        process(*config.process);
+    else
+        add("process", "", "is missing", "config.md, Process",
+            "write {\"args\": [\"sh\"], \"cwd\": \"/\"}: no container is made without one");
     names(config);
     hooks(config.hooks);
     const Linux& section = config.linux_;
@@ -164,6 +174,7 @@ void RuntimeRules::config(const RuntimeConfig& config) {
     resources(section.resources);
     sysctl(section);
     paths(section);
+    if (section.seccomp) seccomp(config);
     if (section.memory_policy) memory_policy(*section.memory_policy);
 }
 

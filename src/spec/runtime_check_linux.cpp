@@ -25,6 +25,14 @@ std::string with_dots(std::string name) {
     return name;
 }
 
+/// Each part between the dots, where '/' stands for a dot, is the name of a file or folder.
+bool is_parameter_name(std::string_view dotted) {
+    const auto parts = split(dotted, '.');
+    return std::none_of(parts.begin(), parts.end(), [](std::string_view part) {
+        return part.empty() || part == "/" || part == "//";
+    });
+}
+
 }  // namespace
 
 void RuntimeRules::namespaces(const Linux& section) {
@@ -155,8 +163,9 @@ void RuntimeRules::sysctl(const Linux& section) {
     };
     for (const auto& [name, value] : section.sysctl) {
         std::string dotted = with_dots(name);
-        if (dotted.find("..") != std::string::npos || dotted.empty())
-            add("linux.sysctl." + name, " ", "is no name of a kernel parameter", kSection, "");
+        if (!is_parameter_name(dotted))
+            add("linux.sysctl." + name, value, "is no name of a kernel parameter", kSection,
+                "write it as net.ipv4.ip_forward");
         else if (kIpc.contains(dotted) || dotted.starts_with("fs.mqueue."))
             need(name, "ipc");
         else if (dotted.starts_with("net."))
@@ -198,14 +207,55 @@ void RuntimeRules::paths(const Linux& section) {
     if (section.personality)
         one_of("linux.personality.domain", section.personality->domain, {"LINUX", "LINUX32"},
                "config-linux.md, Personality");
-    if (section.intel_rdt) {
-        const std::string& closid = section.intel_rdt->clos_id;
-        bool bad = closid == "." || closid == ".." ||
-                   (closid.size() > 1 && closid.find('/') != std::string::npos);
-        if (bad)
-            add("linux.intelRdt.closID", closid, "must be one folder name, or /",
-                "config-linux.md, IntelRdt", "");
+    if (section.personality && !section.personality->flags.empty())
+        add("linux.personality.flags", section.personality->flags[0],
+            "no flag is defined by the specification", "config-linux.md, Personality",
+            "leave the list empty");
+    if (section.intel_rdt) intel_rdt(*section.intel_rdt);
+}
+
+void RuntimeRules::intel_rdt(const IntelRdt& rdt) {
+    constexpr std::string_view kSection = "config-linux.md, IntelRdt";
+    const std::string& closid = rdt.clos_id;
+    if (closid == "." || closid == ".." ||
+        (closid.size() > 1 && closid.find('/') != std::string::npos))
+        add("linux.intelRdt.closID", closid, "must be one folder name, or /", kSection,
+            "leave it out for a class named after the container");
+    auto check = [&](const std::string& path, const std::string& text, std::string_view start,
+                     std::string_view example) {
+        if (!text.starts_with(start) || text.find(':') == std::string::npos ||
+            text.find('=') == std::string::npos)
+            add(path, text.empty() ? " " : text,
+                "must be of the form " + std::string{example}.substr(0, example.find(':')) +
+                    ":ID=VALUE[;ID=VALUE…]",
+                kSection, "write it as \"" + std::string{example} + "\"");
+    };
+    auto one_line = [&](const std::string& path, const std::string& text) {
+        if (text.find('\n') != std::string::npos)
+            add(path, text, "must be one line", kSection, "use one entry of schemata for each");
+    };
+    if (!rdt.l3_cache_schema.empty())
+        check("linux.intelRdt.l3CacheSchema", rdt.l3_cache_schema, "L3", "L3:0=ff;1=c0");
+    if (!rdt.mem_bw_schema.empty()) {
+        check("linux.intelRdt.memBwSchema", rdt.mem_bw_schema, "MB:", "MB:0=20;1=70");
+        one_line("linux.intelRdt.memBwSchema", rdt.mem_bw_schema);
     }
+    for (size_t i = 0; i < rdt.schemata.size(); ++i) {
+        check(at("linux.intelRdt.schemata", i), rdt.schemata[i], "", "L3:0=ff;1=c0");
+        one_line(at("linux.intelRdt.schemata", i), rdt.schemata[i]);
+    }
+}
+
+void RuntimeRules::seccomp(const RuntimeConfig& config) {
+    const SeccompProfile& profile = *config.linux_.seccomp;
+    // crun's annotation of times when the specification had no listenerPath.
+    if (!profile.listener_path.empty() || config.find_annotation("run.oci.seccomp.receiver"))
+        return;
+    for (size_t i = 0; i < profile.syscalls.size(); ++i)
+        if (profile.syscalls[i].action == "SCMP_ACT_NOTIFY")
+            add(at("linux.seccomp.syscalls", i) + ".action", "SCMP_ACT_NOTIFY",
+                "needs linux.seccomp.listenerPath", "config-linux.md, Seccomp",
+                "name the unix socket of the agent that answers");
 }
 
 void RuntimeRules::memory_policy(const MemoryPolicy& policy) {
@@ -214,6 +264,21 @@ void RuntimeRules::memory_policy(const MemoryPolicy& policy) {
            {"MPOL_DEFAULT", "MPOL_BIND", "MPOL_INTERLEAVE", "MPOL_WEIGHTED_INTERLEAVE",
             "MPOL_PREFERRED", "MPOL_PREFERRED_MANY", "MPOL_LOCAL"},
            kSection);
+    number_list("linux.memoryPolicy.nodes", policy.nodes, kSection);
+    const bool takes_none = policy.mode == "MPOL_DEFAULT" || policy.mode == "MPOL_LOCAL";
+    const bool may_do_without = takes_none || policy.mode == "MPOL_PREFERRED";
+    if (takes_none && !policy.nodes.empty())
+        add("linux.memoryPolicy.nodes", policy.nodes, policy.mode + " takes no nodes",
+            "set_mempolicy(2)", "leave them out");
+    if (!may_do_without && policy.mode.starts_with("MPOL_") && policy.nodes.empty())
+        add("linux.memoryPolicy.nodes", "", policy.mode + " needs nodes", "set_mempolicy(2)",
+            "write \"0\"");
+    auto has = [&](std::string_view flag) {
+        return std::find(policy.flags.begin(), policy.flags.end(), flag) != policy.flags.end();
+    };
+    if (has("MPOL_F_STATIC_NODES") && has("MPOL_F_RELATIVE_NODES"))
+        add("linux.memoryPolicy.flags", "MPOL_F_RELATIVE_NODES",
+            "cannot go with MPOL_F_STATIC_NODES", "set_mempolicy(2)", "keep one of them");
     for (size_t i = 0; i < policy.flags.size(); ++i)
         one_of(at("linux.memoryPolicy.flags", i), policy.flags[i],
                {"MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"}, kSection);

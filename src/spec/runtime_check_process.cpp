@@ -13,33 +13,9 @@ std::string at(const std::string& list, size_t index) {
     return list + "[" + std::to_string(index) + "]";
 }
 
-/// "0-3,7": what cpuset(7) calls the list format.
-bool is_number_list(std::string_view text) {
-    if (text.empty()) return false;
-    for (auto part : split(text, ',')) {
-        size_t dash = part.find('-');
-        auto first = parse_number<uint32_t>(part.substr(0, dash));
-        auto last =
-            dash == std::string_view::npos ? first : parse_number<uint32_t>(part.substr(dash + 1));
-        if (!first || !last || *first > *last) return false;
-    }
-    return true;
-}
-
 }  // namespace
 
 void RuntimeRules::capabilities(const Capabilities& sets) {
-    auto check = [&](std::string_view name, const std::vector<std::string>& set) {
-        for (size_t i = 0; i < set.size(); ++i)
-            if (!set[i].starts_with("CAP_"))
-                add(at("process.capabilities." + std::string{name}, i), set[i],
-                    "must be a name of capabilities(7), which begin with CAP_", kLinuxProcess, "");
-    };
-    check("bounding", sets.bounding);
-    check("effective", sets.effective);
-    check("inheritable", sets.inheritable);
-    check("permitted", sets.permitted);
-    check("ambient", sets.ambient);
     auto subset = [&](std::string_view name, const std::vector<std::string>& set,
                       std::string_view of_name, const std::vector<std::string>& of) {
         for (size_t i = 0; i < set.size(); ++i)
@@ -91,6 +67,22 @@ void RuntimeRules::scheduler(const Scheduler& scheduler) {
     }
 }
 
+void RuntimeRules::user(const User& user) {
+    constexpr std::string_view kUser = "config.md, User";
+    auto id = [&](const std::string& path, uint32_t value) {
+        if (value == UINT32_MAX)
+            add(path, std::to_string(value), "is no id: it means \"unchanged\"", kUser,
+                "give one below 4294967295");
+    };
+    id("process.user.uid", user.uid);
+    id("process.user.gid", user.gid);
+    for (size_t i = 0; i < user.additional_gids.size(); ++i)
+        id(at("process.user.additionalGids", i), user.additional_gids[i]);
+    if (user.umask && *user.umask > 0777)
+        add("process.user.umask", std::to_string(*user.umask), "must be at most 511 (octal 777)",
+            kUser, "JSON numbers are decimal");
+}
+
 void RuntimeRules::process(const Process& process) {
     if (!process.cwd.starts_with('/'))
         add("process.cwd", process.cwd.empty() ? " " : process.cwd, "must be an absolute path",
@@ -108,6 +100,12 @@ void RuntimeRules::process(const Process& process) {
     for (size_t i = 0; i < process.rlimits.size(); ++i) {
         const Rlimit& limit = process.rlimits[i];
         std::string path = at("process.rlimits", i);
+        one_of(path + ".type", limit.type,
+               {"RLIMIT_AS", "RLIMIT_CORE", "RLIMIT_CPU", "RLIMIT_DATA", "RLIMIT_FSIZE",
+                "RLIMIT_LOCKS", "RLIMIT_MEMLOCK", "RLIMIT_MSGQUEUE", "RLIMIT_NICE", "RLIMIT_NOFILE",
+                "RLIMIT_NPROC", "RLIMIT_RSS", "RLIMIT_RTPRIO", "RLIMIT_RTTIME", "RLIMIT_SIGPENDING",
+                "RLIMIT_STACK"},
+               "config.md, POSIX process");
         if (!types.insert(limit.type).second)
             add(path + ".type", limit.type, "must not be given twice", "config.md, POSIX process",
                 "keep one of them");
@@ -116,9 +114,7 @@ void RuntimeRules::process(const Process& process) {
                 "must not be above hard, " + std::to_string(limit.hard), "setrlimit(2)",
                 "raise hard or lower soft");
     }
-    if (process.user.umask && *process.user.umask > 0777)
-        add("process.user.umask", std::to_string(*process.user.umask),
-            "must be at most 511 (octal 777)", "config.md, User", "JSON numbers are decimal");
+    user(process.user);
     if (process.oom_score_adj && (*process.oom_score_adj < -1000 || *process.oom_score_adj > 1000))
         add("process.oomScoreAdj", std::to_string(*process.oom_score_adj),
             "must be from -1000 to 1000", kLinuxProcess, "");
@@ -134,12 +130,8 @@ void RuntimeRules::process(const Process& process) {
     }
     if (process.exec_cpu_affinity) {
         const auto& affinity = *process.exec_cpu_affinity;
-        if (!affinity.initial.empty() && !is_number_list(affinity.initial))
-            add("process.execCPUAffinity.initial", affinity.initial,
-                "must be a list of CPUs as 0-3,7", kLinuxProcess, "");
-        if (!affinity.final.empty() && !is_number_list(affinity.final))
-            add("process.execCPUAffinity.final", affinity.final, "must be a list of CPUs as 0-3,7",
-                kLinuxProcess, "");
+        number_list("process.execCPUAffinity.initial", affinity.initial, kLinuxProcess);
+        number_list("process.execCPUAffinity.final", affinity.final, kLinuxProcess);
     }
     if (process.console_size &&
         (process.console_size->height > 65535 || process.console_size->width > 65535))

@@ -16,7 +16,26 @@ bool is_page_size(std::string_view text) {
     return false;
 }
 
+/// "0-3,7": what cpuset(7) calls the list format.
+bool is_number_list(std::string_view text) {
+    constexpr uint32_t kMost = 65535;
+    for (auto part : split(trim(text), ',')) {
+        size_t dash = part.find('-');
+        auto first = parse_number<uint32_t>(part.substr(0, dash));
+        auto last =
+            dash == std::string_view::npos ? first : parse_number<uint32_t>(part.substr(dash + 1));
+        if (!first || !last || *first > *last || *last > kMost) return false;
+    }
+    return true;
+}
+
 }  // namespace
+
+void RuntimeRules::number_list(std::string path, std::string_view list, std::string_view section) {
+    if (!list.empty() && !is_number_list(list))
+        add(std::move(path), list, "must be a list of numbers from 0 to 65535", section,
+            "write it as 0-3,7");
+}
 
 void RuntimeRules::device_rules(const Resources& resources) {
     constexpr std::string_view kSection = "config-linux.md, Allowed Device list";
@@ -77,6 +96,8 @@ void RuntimeRules::cpu(const CpuResources& cpu) {
     if (cpu.burst && cpu.quota.value_or(0) > 0 && *cpu.burst > static_cast<uint64_t>(*cpu.quota))
         add("linux.resources.cpu.burst", std::to_string(*cpu.burst),
             "must not be above quota, " + std::to_string(*cpu.quota), kSection, "");
+    number_list("linux.resources.cpu.cpus", cpu.cpus.value_or(""), kSection);
+    number_list("linux.resources.cpu.mems", cpu.mems.value_or(""), kSection);
     if (cpu.idle && *cpu.idle != 0 && *cpu.idle != 1)
         add("linux.resources.cpu.idle", std::to_string(*cpu.idle), "must be 0 or 1", kSection, "");
 }

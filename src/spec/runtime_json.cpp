@@ -2,6 +2,7 @@
 
 #include "base/text.hpp"
 #include "spec/runtime_reader.hpp"
+#include "spec/runtime_sections.hpp"
 
 namespace hull::spec {
 
@@ -101,13 +102,16 @@ void RuntimeReader::linux_devices(const JsonReader& in, Linux& out) {
     list(in, "devices", out.devices, [&](const JsonReader& item, Device& device) {
         required(item, "type", device.type);
         required(item, "path", device.path);
-        value(item, "major", device.major);
-        value(item, "minor", device.minor);
+        // config-linux.md, Devices: required unless type is p.
+        if (device.type != "p" && !device.type.empty()) {
+            required(item, "major", device.major);
+            required(item, "minor", device.minor);
+        }
         value(item, "fileMode", device.file_mode);
         value(item, "uid", device.uid);
         value(item, "gid", device.gid);
     });
-    members(in, "netDevices", [&](const std::string& name, const JsonReader& item) {
+    objects(in, "netDevices", [&](const std::string& name, const JsonReader& item) {
         NetDevice& device = out.net_devices.emplace_back();
         device.host_name = name;
         value(item, "name", device.name);
@@ -134,13 +138,8 @@ void RuntimeReader::linux_rest(const JsonReader& in, Linux& out) {
         value(item, "nodes", policy.nodes);
         value(item, "flags", policy.flags);
     });
-    object(in, "seccomp", [&](const JsonReader& item) {
-        auto profile = parse_seccomp_profile(item);
-        if (profile)
-            out.seccomp = std::move(*profile);
-        else
-            errors.push_back(std::move(profile).error());
-    });
+    object(in, "seccomp",
+           [&](const JsonReader& item) { out.seccomp = parse_seccomp_profile(item, errors); });
 }
 
 void RuntimeReader::linux_section(const JsonReader& in, Linux& out) {
@@ -150,7 +149,7 @@ void RuntimeReader::linux_section(const JsonReader& in, Linux& out) {
     });
     id_mappings(in, "uidMappings", out.uid_mappings);
     id_mappings(in, "gidMappings", out.gid_mappings);
-    members(in, "timeOffsets", [&](const std::string& name, const JsonReader& item) {
+    objects(in, "timeOffsets", [&](const std::string& name, const JsonReader& item) {
         TimeOffset& offset = out.time_offsets.emplace_back();
         offset.clock = name;
         value(item, "secs", offset.secs);
@@ -192,9 +191,9 @@ namespace {
 
 Error first_of(std::vector<Error>& errors) {
     Error first = std::move(errors.front());
-    if (errors.size() > 1 && first.hint.empty())
-        first.hint =
-            std::to_string(errors.size() - 1) + " more such errors; `hull-runtime check` lists all";
+    if (errors.size() > 1)
+        first.hint += (first.hint.empty() ? "" : "; ") + std::to_string(errors.size() - 1) +
+                      " more: `hull-runtime check` lists all";
     return first;
 }
 
@@ -210,8 +209,12 @@ RuntimeConfig parse_runtime_config(std::string_view text, std::string_view what,
     }
     RuntimeReader reader;
     reader.config(JsonReader{*document, ""}, config);
-    for (auto& error : reader.errors)
+    for (auto& error : reader.errors) {
+        auto section =
+            section_of(std::string_view{error.message}.substr(0, error.message.find(": ")));
+        if (!section.empty()) error.message += " [" + std::string{section} + "]";
         errors.push_back(std::move(error));
+    }
     return config;
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/result.hpp"
 #include "spec/runtime.hpp"
+#include "spec/runtime_check.hpp"
 
 namespace hull::spec {
 
@@ -18,6 +19,9 @@ Result<RuntimeConfig> parse_runtime_config(std::string_view text, std::string_vi
 /// As above, telling every error in `errors` instead of the first; what could be read is returned.
 RuntimeConfig parse_runtime_config(std::string_view text, std::string_view what,
                                    std::vector<Error>& errors);
+/// Members that no part of the specification has, each with the nearest name that one has. An empty
+/// list for what is no JSON.
+std::vector<Violation> find_unknown_properties(std::string_view text);
 /// The text of a config.json. @errors not_found: with advice on bundles
 Result<std::string> read_runtime_config(const std::string& path);
 /// As parse_runtime_config(), of the file. @errors not_found: with advice on bundles

@@ -5,6 +5,7 @@ namespace hull::spec {
 
 void RuntimeReader::value(const JsonReader& in, std::string_view key,
                           std::optional<uint16_t>& out) {
+    know(in, key);
     std::optional<uint32_t> wide;
     note(in.read(key, wide));
     if (!wide) return;
@@ -15,6 +16,7 @@ void RuntimeReader::value(const JsonReader& in, std::string_view key,
 }
 
 void RuntimeReader::value(const JsonReader& in, std::string_view key, std::vector<uint32_t>& out) {
+    know(in, key);
     auto member = in.find(key);
     if (!member) return;
     auto elements = member->elements();
@@ -99,7 +101,7 @@ void RuntimeReader::other_resources(const JsonReader& in, Resources& out) {
             required(p, "priority", priority.priority);
         });
     });
-    members(in, "rdma", [&](const std::string& name, const JsonReader& item) {
+    objects(in, "rdma", [&](const std::string& name, const JsonReader& item) {
         RdmaLimit& limit = out.rdma.emplace_back();
         limit.device = name;
         value(item, "hcaHandles", limit.hca_handles);

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <limits>
+#include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -16,23 +18,30 @@ namespace hull::spec {
 class RuntimeReader {
   public:
     std::vector<Error> errors;
+    /// Which members of each object were asked for; its path is without indices. For
+    /// find_unknown_properties(), else not kept.
+    using KnownMembers = std::map<std::string, std::set<std::string, std::less<>>, std::less<>>;
+    KnownMembers* known = nullptr;
 
     void config(const JsonReader& in, RuntimeConfig& out);
     void process(const JsonReader& in, Process& out);
     void resources(const JsonReader& in, Resources& out);
 
   private:
+    void know(const JsonReader& in, std::string_view key);
     void note(Result<void> result) {
         if (!result) errors.push_back(std::move(result).error());
     }
     template <typename T>
     void value(const JsonReader& in, std::string_view key, T& out) {
+        know(in, key);
         note(in.read(key, out));
     }
     void value(const JsonReader& in, std::string_view key, std::optional<uint16_t>& out);
     void value(const JsonReader& in, std::string_view key, std::vector<uint32_t>& out);
     template <typename T>
     void required(const JsonReader& in, std::string_view key, T& out) {
+        know(in, key);
         auto member = in.require(key);
         if (!member)
             errors.push_back(std::move(member).error());
@@ -42,6 +51,7 @@ class RuntimeReader {
     /// Calls `read` with member `key` if it is there and an object.
     template <typename Read>
     void object(const JsonReader& in, std::string_view key, Read read) {
+        know(in, key);
         auto member = in.find(key);
         if (!member) return;
         if (auto good = member->expect_object(); !good)
@@ -52,6 +62,7 @@ class RuntimeReader {
     /// Calls `read` with each element and a new member of `out`.
     template <typename T, typename Read>
     void list(const JsonReader& in, std::string_view key, std::vector<T>& out, Read read) {
+        know(in, key);
         auto member = in.find(key);
         if (!member) return;
         auto elements = member->elements();
@@ -74,6 +85,16 @@ class RuntimeReader {
         object(in, key, [&](const JsonReader& map) {
             for (auto it = map.json().begin(); it != map.json().end(); ++it)
                 read(it.key(), JsonReader{it.value(), map.path() + "." + it.key()});
+        });
+    }
+    /// As members(), of values that are objects.
+    template <typename Read>
+    void objects(const JsonReader& in, std::string_view key, Read read) {
+        members(in, key, [&](const std::string& name, const JsonReader& member) {
+            if (auto good = member.expect_object(); !good)
+                note(std::move(good));
+            else
+                read(name, member);
         });
     }
     void string_map(const JsonReader& in, std::string_view key,

@@ -20,13 +20,15 @@ class RuntimeRules {
 
     void config(const RuntimeConfig& config);
     void process(const Process& process);
+    void user(const User& user);
     void resources(const Resources& resources);
 
   private:
     void add(std::string path, std::string_view value, std::string_view rule,
              std::string_view section, std::string_view remedy) {
+        // Without a value nothing was written; " " stands for an empty text.
         found.push_back({.path = std::move(path),
-                         .value = value.empty() ? "" : quote(value),
+                         .value = value.empty() ? "" : quote(value == " " ? "" : value),
                          .rule = std::string{rule},
                          .section = std::string{section},
                          .remedy = std::string{remedy}});
@@ -34,6 +36,9 @@ class RuntimeRules {
     /// `value` must be one of `known`.
     void one_of(std::string path, std::string_view value,
                 std::initializer_list<std::string_view> known, std::string_view section);
+
+    /// A text that is not empty must be a list of CPUs or memory nodes.
+    void number_list(std::string path, std::string_view list, std::string_view section);
 
     void version(const RuntimeConfig& config);
     void root(const RuntimeConfig& config);
@@ -51,6 +56,8 @@ class RuntimeRules {
     void net_devices(const Linux& section);
     void sysctl(const Linux& section);
     void paths(const Linux& section);
+    void intel_rdt(const IntelRdt& rdt);
+    void seccomp(const RuntimeConfig& config);
     void memory_policy(const MemoryPolicy& policy);
     void device_rules(const Resources& resources);
     void memory(const MemoryResources& memory);

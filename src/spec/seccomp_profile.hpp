@@ -49,6 +49,8 @@ struct SeccompProfile {
 /// @errors invalid: unknown action, operator, architecture or flag; an errno for an action that has
 ///         none; an index over 5; a listener path that is not absolute; metadata without a path
 Result<SeccompProfile> parse_seccomp_profile(const JsonReader& section);
+/// As above, with all errors at once; what could not be read is left out.
+SeccompProfile parse_seccomp_profile(const JsonReader& section, std::vector<Error>& errors);
 /// As parse_seccomp_profile(), of a document of its own (`--security-opt seccomp=FILE`). `what`
 /// names it in errors. Docker's extended form (archMap, includes, excludes) is refused with a hint.
 Result<SeccompProfile> parse_seccomp_profile_text(std::string_view text, std::string_view what);

@@ -110,10 +110,6 @@ Result<void> parse_listener(const JsonReader& section, SeccompProfile& profile) 
         if (!profile.listener_metadata.empty())
             return section.find("listenerMetadata")
                 ->refuse("is given without a listenerPath", "set linux.seccomp.listenerPath");
-        for (const auto& rule : profile.syscalls)
-            if (rule.action == "SCMP_ACT_NOTIFY")
-                return section.refuse("SCMP_ACT_NOTIFY needs a listenerPath",
-                                      "name the unix socket of the agent that answers");
     } else if (profile.listener_path[0] != '/') {
         return section.find("listenerPath")
             ->refuse(quote(profile.listener_path) + " is not absolute",
@@ -157,26 +153,71 @@ const std::vector<std::string>& seccomp_profile_flags() {
     return names;
 }
 
+namespace {
+
+/// Reads on after each error, so that all are told at once.
+class ProfileReader {
+  public:
+    explicit ProfileReader(std::vector<Error>& errors) : errors_(errors) {}
+
+    SeccompProfile read(const JsonReader& section) {
+        SeccompProfile profile;
+        if (auto map = section.find("archMap"); map && !map->json().empty())
+            note(map->refuse("is of Docker's profile format, not of the runtime specification",
+                             "list the architectures in \"architectures\""));
+        keep(read_name(section, "defaultAction", "action", seccomp_profile_actions()),
+             profile.default_action);
+        if (profile.default_action == "SCMP_ACT_NOTIFY")
+            note(section.find("defaultAction")
+                     ->refuse("SCMP_ACT_NOTIFY cannot be the default action",
+                              "the runtime's own calls would wait for a listener that is not "
+                              "there yet"));
+        if (!profile.default_action.empty())
+            keep(read_errno(section, "defaultErrnoRet", profile.default_action),
+                 profile.default_errno_ret);
+        keep(read_names(section, "architectures", "architecture", seccomp_profile_architectures()),
+             profile.architectures);
+        keep(read_names(section, "flags", "flag", seccomp_profile_flags()), profile.flags);
+        if (auto syscalls = section.find("syscalls")) read_rules(*syscalls, profile);
+        if (auto done = parse_listener(section, profile); !done)
+            errors_.push_back(std::move(done).error());
+        return profile;
+    }
+
+  private:
+    void note(tl::unexpected<Error> error) { errors_.push_back(std::move(error).value()); }
+    template <typename T>
+    void keep(Result<T> result, T& target) {
+        if (result)
+            target = std::move(*result);
+        else
+            errors_.push_back(std::move(result).error());
+    }
+    void read_rules(const JsonReader& syscalls, SeccompProfile& profile) {
+        std::vector<JsonReader> elements;
+        keep(syscalls.elements(), elements);
+        profile.syscalls.reserve(elements.size());
+        for (const auto& element : elements)
+            keep(parse_rule(element), profile.syscalls.emplace_back());
+    }
+
+    std::vector<Error>& errors_;
+};
+
+}  // namespace
+
+SeccompProfile parse_seccomp_profile(const JsonReader& section, std::vector<Error>& errors) {
+    if (auto good = section.expect_object(); !good) {
+        errors.push_back(std::move(good).error());
+        return {};
+    }
+    return ProfileReader{errors}.read(section);
+}
+
 Result<SeccompProfile> parse_seccomp_profile(const JsonReader& section) {
-    TRY(section.expect_object());
-    if (auto map = section.find("archMap"); map && !map->json().empty())
-        return map->refuse("is of Docker's profile format, not of the runtime specification",
-                           "list the architectures in \"architectures\"");
-    SeccompProfile profile;
-    profile.default_action =
-        TRY(read_name(section, "defaultAction", "action", seccomp_profile_actions()));
-    if (profile.default_action == "SCMP_ACT_NOTIFY")
-        return TRY(section.require("defaultAction"))
-            .refuse("SCMP_ACT_NOTIFY cannot be the default action",
-                    "the runtime's own calls would wait for a listener that is not there yet");
-    profile.default_errno_ret = TRY(read_errno(section, "defaultErrnoRet", profile.default_action));
-    profile.architectures =
-        TRY(read_names(section, "architectures", "architecture", seccomp_profile_architectures()));
-    profile.flags = TRY(read_names(section, "flags", "flag", seccomp_profile_flags()));
-    if (auto syscalls = section.find("syscalls"))
-        for (const auto& element : TRY(syscalls->elements()))
-            profile.syscalls.push_back(TRY(parse_rule(element)));
-    TRY(parse_listener(section, profile));
+    std::vector<Error> errors;
+    auto profile = parse_seccomp_profile(section, errors);
+    if (!errors.empty()) return fail(std::move(errors.front()));
     return profile;
 }
 

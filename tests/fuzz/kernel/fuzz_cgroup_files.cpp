@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "kernel/cgroup.hpp"
+#include "kernel/resctrl.hpp"
 
 // All parsers of what the kernel writes about cgroups: the first half of the input is mountinfo and
 // each statistics file, the rest the own cgroup list.
@@ -20,5 +21,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     (void)hull::kernel::parse_blkio_v1(first);
     (void)hull::kernel::parse_io_stat(first);
     (void)hull::kernel::parse_rdma(first, second);
+    hull::kernel::CpuStats stats;
+    hull::kernel::parse_usage_all(first, stats);
+    (void)hull::kernel::schemata_agree(first, {std::string(second)});
     return 0;
 }

@@ -64,7 +64,8 @@ TEST_CASE("JSON errors name the field, the line and the reason") {
     REQUIRE(document);
     JsonReader linux_part = *JsonReader{*document, ""}.find("linux");
     CHECK((*linux_part.require("list")->elements())[0].as_string().error().message ==
-          "linux.list[0]: must be a string, is number");
+          "linux.list[0]: must be a string, is number 1");
+    CHECK_FALSE((*linux_part.require("list")->elements())[0].as_string().error().hint.empty());
     CHECK(linux_part.require("n")->as_uint64().error().message == "linux.n: must not be negative");
     CHECK(linux_part.require("none").error().message == "linux.none: is missing");
     CHECK_FALSE(linux_part.require("s")->as_string());

@@ -357,3 +357,10 @@ TEST_CASE("statistics files are parsed, and unknown lines left out") {
     CHECK(rdma[0].handles_limit == 9);
     CHECK(rdma[0].objects_limit == UINT64_MAX);
 }
+
+TEST_CASE("the table of CPU times has a column for each side") {
+    CpuStats stats;
+    parse_usage_all("cpu user system\n0 1683956 4000000\n1 7 x\n1 0 9\n", stats);
+    CHECK(stats.per_cpu_user == std::vector<uint64_t>{1683956, 0});
+    CHECK(stats.per_cpu_kernel == std::vector<uint64_t>{4000000, 9});
+}

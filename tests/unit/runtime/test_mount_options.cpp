@@ -71,6 +71,25 @@ TEST_CASE("a broken idmap is refused with the form it should have") {
     }
 }
 
+TEST_CASE("an idmap with @ goes through the container's own maps, as in crun's manual") {
+    spec::Linux section;
+    section.uid_mappings = {{0, 0, 1}, {1, 2, 1000}};
+    section.gid_mappings = {{0, 500, 10}};
+    CHECK(is_relative_id_map("idmap=uids=@1-3-10"));
+    CHECK_FALSE(is_relative_id_map("idmap=uids=1-3-10"));
+    const auto option = absolute_id_map_option("ridmap=uids=@1-3-10#20-30-1;gids=@0-1-2", section);
+    REQUIRE(option);
+    CHECK(*option == "ridmap=uids=1-4-10#20-30-1;gids=0-501-2");
+    CHECK_FALSE(absolute_id_map_option("idmap=uids=@1-3000-10", section));
+    CHECK_FALSE(absolute_id_map_option("idmap=uids=@1", section));
+}
+
+TEST_CASE("remount is of its own kind, and crun's recursive superblock flags are taken") {
+    CHECK(with_options({"remount", "ro"}).remount);
+    for (const auto option : {"rsync", "rasync", "rdirsync", "rmand", "rnomand"})
+        CHECK(with_options({option}).parameters.empty());
+}
+
 TEST_CASE("what is no mount option goes to the file system") {
     const auto mount = with_options({"size=64k", "mode=755", "hidepid=2", "defaults"});
     CHECK(mount.parameters == std::vector<std::string>{"size=64k", "mode=755", "hidepid=2"});

@@ -167,3 +167,45 @@ TEST_CASE("the default filter names every call once and lets no family but four 
     CHECK(passes(0x5413));
     CHECK(passes(0x80045430));
 }
+
+TEST_CASE("resource control groups: names and schemata have a form") {
+    const auto with = [](IntelRdt rdt) {
+        return after([&](RuntimeConfig& c) { c.linux_.intel_rdt = std::move(rdt); });
+    };
+    CHECK(with({.clos_id = "gold",
+                .schemata = {"L2:0=f", "L3:0=ff"},
+                .l3_cache_schema = "L3CODE:0=f\nL3DATA:0=f",
+                .mem_bw_schema = "MB:0=20;1=70",
+                .enable_monitoring = true})
+              .empty());
+    CHECK(with({.clos_id = "/"}).empty());
+    check_only(with({.clos_id = "a/b"}), "linux.intelRdt.closID");
+    check_only(with({.clos_id = ".."}), "linux.intelRdt.closID");
+    check_only(with({.l3_cache_schema = "0=ff"}), "linux.intelRdt.l3CacheSchema");
+    check_only(with({.mem_bw_schema = "L3:0=ff"}), "linux.intelRdt.memBwSchema");
+    check_only(with({.mem_bw_schema = "MB:0=2\nMB:1=3"}), "linux.intelRdt.memBwSchema");
+    check_only(with({.schemata = {"L3:0=ff", "L3"}}), "linux.intelRdt.schemata[1]");
+    check_only(with({.schemata = {"L3:0=f\nL2:0=f"}}), "linux.intelRdt.schemata[0]");
+}
+
+TEST_CASE("a call that an agent answers needs the agent's socket") {
+    const auto ask = [](RuntimeConfig& c) {
+        c.linux_.seccomp = SeccompProfile{.default_action = "SCMP_ACT_ALLOW"};
+        c.linux_.seccomp->syscalls.push_back({.names = {"mkdir"}, .action = "SCMP_ACT_NOTIFY"});
+    };
+    check_only(after(ask), "linux.seccomp.syscalls[0].action");
+    CHECK(after([&](RuntimeConfig& c) {
+              ask(c);
+              c.linux_.seccomp->listener_path = "/run/agent";
+          }).empty());
+    CHECK(after([&](RuntimeConfig& c) {
+              ask(c);
+              c.annotations.emplace_back("run.oci.seccomp.receiver", "/run/agent");
+          }).empty());
+}
+
+TEST_CASE("a remount needs no source") {
+    CHECK(after([](RuntimeConfig& c) {
+              c.mounts.push_back({.destination = "/proc", .options = {"bind", "remount", "ro"}});
+          }).empty());
+}

@@ -2,6 +2,7 @@
 
 #include "base/file.hpp"
 #include "spec/runtime_json.hpp"
+#include "spec/runtime_sections.hpp"
 
 using namespace hull;
 using namespace hull::spec;
@@ -68,10 +69,10 @@ TEST_CASE("an error names the field by its path") {
     CHECK(error_of(R"({"ociVersion":"1.0.0","linux":{"resources":{"memory":{"limit":"5"}}}})")
               .starts_with("linux.resources.memory.limit: must be a whole number"));
     CHECK(error_of(R"({"ociVersion":"1.0.0","mounts":[{"type":"x"}]})") ==
-          "mounts[0].destination: is missing");
+          "mounts[0].destination: is missing [config.md, Mounts]");
     CHECK(
         error_of(R"({"ociVersion":"1.0.0","linux":{"resources":{"blockIO":{"weight":70000}}}})") ==
-        "linux.resources.blockIO.weight: is larger than 65535");
+        "linux.resources.blockIO.weight: is larger than 65535 [config-linux.md, Block IO]");
     CHECK(error_of("[]").find("must be an object") != std::string::npos);
     CHECK(error_of("{\n\"ociVersion\": }").find("line 2") != std::string::npos);
     CHECK(error_of(R"({"ociVersion":"1.0.0","ociVersion":"1.0.1"})").find("twice") !=
@@ -92,4 +93,29 @@ TEST_CASE("unknown members are ignored and null is nothing") {
         R"({"ociVersion":"1.0.0","x-new":{"a":1},"linux":{"resources":{"memory":null}}})", "c");
     REQUIRE(config);
     CHECK_FALSE(config->linux_.resources.memory.has_value());
+}
+
+TEST_CASE("a field's section is that of its longest known name") {
+    CHECK(section_of("linux.resources.memory.limit") == "config-linux.md, Memory");
+    CHECK(section_of("linux.resources.other") == "config-linux.md, Control groups");
+    CHECK(section_of("mounts[3].options") == "config.md, Mounts");
+    CHECK(section_of("processes").empty());
+    CHECK(section_of("").empty());
+}
+
+TEST_CASE("properties that no part of the specification has are found with the nearest name") {
+    const auto found = find_unknown_properties(
+        R"({"ociVersion":"1.3.0","windows":{},"hostnme":"a","annotations":{"any":"x"},
+            "process":{"cwd":"/","user":{"username":"u","umsk":5}},
+            "mounts":[{"destination":"/a"},{"destination":"/b","sourc":"x"}],
+            "linux":{"sysctl":{"a":"b"},"seccomp":{"defaultAction":"SCMP_ACT_LOG","action":"x",
+            "syscalls":[{"names":["a"],"action":"SCMP_ACT_LOG","arg":[]}]}}})");
+    std::vector<std::string> paths;
+    for (const auto& one : found)
+        paths.push_back(one.path);
+    CHECK(paths == std::vector<std::string>{"hostnme", "linux.seccomp.action",
+                                            "linux.seccomp.syscalls[0].arg", "mounts[1].sourc",
+                                            "process.user.umsk"});
+    CHECK(found[0].remedy == "did you mean hostname?");
+    CHECK(find_unknown_properties("{").empty());
 }

@@ -22,6 +22,9 @@ struct UnpackOptions {
     /// Give files their owners. Off only where the caller is not root in any namespace (tests).
     bool set_owners = true;
     uint64_t max_entries = 4'000'000;
+    /// Folders whose modes and times are remembered, to be set when all is in them (about 150 bytes
+    /// each): when there are more, those so far are finished early.
+    size_t pending_folders = 50'000;
     uint64_t max_bytes = 1ULL << 40U;  ///< content of regular files, holes not counted
 };
 

@@ -149,7 +149,7 @@ Result<UnpackDirectories::Handle> UnpackDirectories::make(const Directory& paren
 }
 
 Result<void> UnpackDirectories::set_opaque(const Directory& directory) {
-    pending_[directory.path].is_opaque = true;
+    opaque_.insert(directory.path);
     if (opaque_attribute_.empty()) return {};
     if (::fsetxattr(directory.fd.get(), opaque_attribute_.c_str(), "y", 1, 0) < 0)
         return fail_errno(errno, "set " + opaque_attribute_ + " of " + quote(directory.path),
@@ -163,12 +163,21 @@ void UnpackDirectories::forget(const std::string& path) {
     open_.clear();
     pending_.erase(path);
     pending_.erase(pending_.lower_bound(path + "/"), pending_.lower_bound(path + "0"));
+    opaque_.erase(path);
+    opaque_.erase(opaque_.lower_bound(path + "/"), opaque_.lower_bound(path + "0"));
+}
+
+void UnpackDirectories::settle() {
+    known_.clear();
+    open_.clear();
+    pending_.clear();
+    keep_times_ = true;
 }
 
 bool UnpackDirectories::is_opaque(std::string_view path) const {
+    if (opaque_.empty()) return false;
     for (;;) {
-        auto found = pending_.find(std::string{path});
-        if (found != pending_.end() && found->second.is_opaque) return true;
+        if (opaque_.contains(path)) return true;
         if (path.empty()) return false;
         path = split_path(path).parent;
     }

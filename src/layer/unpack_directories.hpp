@@ -6,6 +6,7 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -20,8 +21,7 @@ namespace hull::layer {
 /// What is to be set on a folder when everything in it is done.
 struct PendingDirectory {
     bool is_implied = true;  ///< no member of its own
-    bool is_opaque = false;
-    bool is_below = false;  ///< a lower layer's: only its time is kept (`keep_times`)
+    bool is_below = false;   ///< a lower layer's: only its time is kept (`keep_times`)
     mode_t mode = 0755;
     uid_t uid = 0;
     gid_t gid = 0;
@@ -57,6 +57,9 @@ class UnpackDirectories {
     /// Folders that are there already get their times back at the end: unpacking one layer over
     /// another changes what is in them, not them.
     void keep_times() { keep_times_ = true; }
+    /// What is pending has been set on its folders: forgets it, and open folders with it. A folder
+    /// that gets further entries afterwards keeps its time.
+    void settle();
     /// Whether a whiteout gave way to a folder that members imply.
     bool has_replaced() const { return has_replaced_; }
     /// Marks a folder as hiding everything below this layer.
@@ -82,6 +85,7 @@ class UnpackDirectories {
     bool keep_times_ = false;
     bool has_replaced_ = false;
     std::map<std::string, PendingDirectory> pending_;
+    std::set<std::string, std::less<>> opaque_;
     /// By the path that was asked for, which may lead over links. Newest first.
     std::list<std::pair<std::string, Handle>> open_;
     std::unordered_map<std::string_view, std::list<std::pair<std::string, Handle>>::iterator>

@@ -47,10 +47,12 @@ struct UnpackFolder {
 
     hull::Result<hull::layer::UnpackReport> unpack(
         const std::string& tar,
-        hull::layer::WhiteoutForm form = hull::layer::WhiteoutForm::overlay_user) const {
+        hull::layer::WhiteoutForm form = hull::layer::WhiteoutForm::overlay_user,
+        size_t pending_folders = 50'000) const {
         hull::layer::TextSource source{tar};
         hull::layer::UnpackOptions options;
         options.whiteouts = form;
+        options.pending_folders = pending_folders;
         options.set_owners = false;  // these tests run as an ordinary user as well
         return hull::layer::unpack_tar(source, root.get(), options);
     }

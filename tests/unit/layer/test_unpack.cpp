@@ -55,6 +55,68 @@ TEST_CASE("folders without a member are made and reported") {
     CHECK(late->implied_directories == std::vector<std::string>{""});
 }
 
+TEST_CASE("folders that are finished early end as if they had been finished last") {
+    std::string tar = ArchiveBuilder{}
+                          .folder("./", 0711)
+                          .folder("a", 0700)
+                          .file("b/c/file")
+                          .folder("d")
+                          .folder("e")
+                          .file("a/late")  // a and what is above it were finished
+                          .folder("a/late-folder", 0750)
+                          .file("b/late")
+                          .folder("b/c", 0710)  // implied until now
+                          .file("b/.wh..wh..opq")
+                          .file("b/.wh.hidden")
+                          .folder("f")
+                          .folder("g")
+                          .build();
+    for (size_t most : {size_t{1}, size_t{2}, size_t{3}, size_t{1000}}) {
+        CAPTURE(most);
+        UnpackFolder to;
+        auto report = to.unpack(tar, WhiteoutForm::overlay_user, most);
+        REQUIRE(report);
+        CHECK(report->implied_directories == std::vector<std::string>{"b"});
+        CHECK((to.stat(".").st_mode & 07777U) == 0711);
+        CHECK((to.stat("a").st_mode & 07777U) == 0700);
+        CHECK((to.stat("a/late-folder").st_mode & 07777U) == 0750);
+        CHECK((to.stat("b/c").st_mode & 07777U) == 0710);
+        for (const char* name : {".", "a", "a/late-folder", "b/c", "d", "g"})
+            CHECK(to.stat(name).st_mtim.tv_sec == 1'000'000'000);
+        CHECK(to.stat("b").st_mtim.tv_sec == 0);
+        CHECK_FALSE(to.has("b/hidden"));  // b is opaque
+    }
+}
+
+TEST_CASE("a folder's default ACL is not inherited by the archive's own files") {
+    // Version 2: owner rwx, user 1234 rwx, group r-x, mask rwx, others r-x.
+    const std::string acl{
+        "\2\0\0\0"
+        "\1\0\7\0\xff\xff\xff\xff"
+        "\2\0\7\0\xd2\4\0\0"
+        "\4\0\5\0\xff\xff\xff\xff"
+        "\x10\0\7\0\xff\xff\xff\xff"
+        "\x20\0\5\0\xff\xff\xff\xff",
+        44};
+    UnpackFolder to;
+    if (::fsetxattr(to.root.get(), "system.posix_acl_default", acl.data(), acl.size(), 0) < 0) {
+        MESSAGE("skipped: no ACLs in /tmp");
+        return;
+    }
+    REQUIRE(::fremovexattr(to.root.get(), "system.posix_acl_default") == 0);
+    auto folder = ArchiveBuilder::named("d", TarType::directory, 0755);
+    folder.xattrs.emplace_back("system.posix_acl_default", acl);
+    REQUIRE(to.unpack(ArchiveBuilder{}.add(folder).file("d/file").folder("d/sub").build()));
+    std::array<char, 64> value{};
+    auto has = [&](const char* name, const char* attribute) {
+        return ::lgetxattr(to.in(name).c_str(), attribute, value.data(), value.size()) > 0;
+    };
+    CHECK(has("d", "system.posix_acl_default"));
+    CHECK_FALSE(has("d/file", "system.posix_acl_access"));
+    CHECK_FALSE(has("d/sub", "system.posix_acl_access"));
+    CHECK_FALSE(has("d/sub", "system.posix_acl_default"));
+}
+
 TEST_CASE("the last of equal names wins, also when files and folders change places") {
     UnpackFolder to;
     REQUIRE(to.unpack(ArchiveBuilder{}

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <ctime>
 #include <mutex>
 #include <vector>
 
@@ -61,6 +62,10 @@ class Board : public registry::Progress {
         it.outcome = outcome;
         on_finish(it);
     }
+    void account(const layer::PhaseTimes& times) final {
+        std::lock_guard lock{mutex_};
+        times_ += times;
+    }
     void note(std::string_view text) final {
         std::lock_guard lock{mutex_};
         on_note(text);
@@ -75,11 +80,13 @@ class Board : public registry::Progress {
     void print(std::string_view text) const { (void)write_all(fd_, text); }
     int fd() const { return fd_; }
     const std::vector<Item>& items() const { return items_; }
+    const layer::PhaseTimes& times() const { return times_; }
 
   private:
     int fd_;
     std::mutex mutex_;
     std::vector<Item> items_;
+    layer::PhaseTimes times_;
 };
 
 class PlainProgress final : public Board {
@@ -101,6 +108,9 @@ class PlainProgress final : public Board {
 class JsonProgress final : public Board {
   public:
     using Board::Board;
+    ~JsonProgress() override {
+        if (times().fetch > std::chrono::nanoseconds{}) tell_phases();
+    }
 
   private:
     void on_begin(const Item& item) override { tell("begin", item); }
@@ -114,6 +124,27 @@ class JsonProgress final : public Board {
         line["current"] = item.done;
         if (!item.outcome.empty()) line["outcome"] = item.outcome;
         print(dump_json(line) + "\n");
+    }
+
+    /// Where the CPU time of unpacked layers went, and the process's other time.
+    void tell_phases() const {
+        auto seconds = [](std::chrono::nanoseconds time) {
+            return std::chrono::duration<double>(time).count();
+        };
+        const layer::PhaseTimes& spent = times();
+        timespec time{};
+        ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+        auto all = std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+        auto known = spent.fetch + spent.hash_blob + spent.store_blob + spent.decompress +
+                     spent.hash_archive + spent.write_files;
+        Json phases = {{"fetch", seconds(spent.fetch)},
+                       {"hash_blob", seconds(spent.hash_blob)},
+                       {"store_blob", seconds(spent.store_blob)},
+                       {"decompress", seconds(spent.decompress)},
+                       {"hash_archive", seconds(spent.hash_archive)},
+                       {"write_files", seconds(spent.write_files)},
+                       {"other", seconds(all - known)}};
+        print(dump_json(Json{{"event", "phases"}, {"cpu_seconds", phases}}) + "\n");
     }
 };
 
@@ -187,6 +218,7 @@ class NoProgress final : public registry::Progress {
     void advance(int /*item*/, uint64_t /*bytes_done*/) override {}
     void finish(int /*item*/, std::string_view /*outcome*/) override {}
     void note(std::string_view /*text*/) override {}
+    void account(const layer::PhaseTimes& /*times*/) override {}
 };
 
 }  // namespace

@@ -175,17 +175,13 @@ class GzipReader final : public Decompressor {
 
 class ZstdReader final : public Decompressor {
   public:
-    explicit ZstdReader(std::unique_ptr<Input> input)
-        : input_(std::move(input)), stream_(ZSTD_createDCtx(), ZSTD_freeDCtx) {}
+    ZstdReader(std::unique_ptr<Input> input, WindowBudget* budget)
+        : input_(std::move(input)), share_(budget), stream_(nullptr, ZSTD_freeDCtx) {}
 
     Result<size_t> read_into(std::span<char> target) override {
-        if (!stream_) return fail(Errc::internal, "zstd: out of memory");
-        if (!is_started_) {
-            ZSTD_DCtx_setParameter(stream_.get(), ZSTD_d_windowLogMax, kMaxWindowLog);
-            is_started_ = true;
-        }
         ZSTD_outBuffer out{target.data(), target.size(), 0};
         while (out.pos < out.size) {
+            if (!in_frame_) TRY(begin_frame());
             std::string_view bytes = TRY(input_->peek());
             ZSTD_inBuffer in{bytes.data(), bytes.size(), 0};
             size_t before = out.pos;
@@ -202,6 +198,19 @@ class ZstdReader final : public Decompressor {
     }
 
   private:
+    /// Gets the memory that the next frame needs: libzstd keeps its buffers from frame to frame,
+    /// and makes larger ones as it meets a larger window.
+    Result<void> begin_frame() {
+        uint64_t window = zstd_window_size(TRY(input_->peek_at_least(kZstdFrameHeader)));
+        if (stream_ && window <= share_.held()) return {};
+        stream_.reset();
+        share_.take(std::min(window, uint64_t{1} << kMaxWindowLog));
+        stream_.reset(ZSTD_createDCtx());
+        if (!stream_) return fail(Errc::internal, "zstd: out of memory");
+        ZSTD_DCtx_setParameter(stream_.get(), ZSTD_d_windowLogMax, kMaxWindowLog);
+        return {};
+    }
+
     static tl::unexpected<Error> refuse(size_t code) {
         if (ZSTD_getErrorCode(code) == ZSTD_error_frameParameter_windowTooLarge)
             return fail(Errc::unsupported, "zstd: needs a window of more than 128 MiB",
@@ -210,8 +219,8 @@ class ZstdReader final : public Decompressor {
     }
 
     std::unique_ptr<Input> input_;
+    WindowBudget::Share share_;
     std::unique_ptr<ZSTD_DCtx, decltype(&ZSTD_freeDCtx)> stream_;
-    bool is_started_ = false;
     bool in_frame_ = false;
 };
 
@@ -332,7 +341,8 @@ Result<std::string_view> Decompressor::read() {
     return std::string_view{buffer_.data(), filled};
 }
 
-Result<std::unique_ptr<Decompressor>> create_decompressor(ByteSource& source) {
+Result<std::unique_ptr<Decompressor>> create_decompressor(ByteSource& source,
+                                                          WindowBudget* windows) {
     auto input = std::make_unique<Input>(source);
     std::string_view first = TRY(input->peek_at_least(6));
     if (first.starts_with("BZh"))
@@ -345,7 +355,7 @@ Result<std::unique_ptr<Decompressor>> create_decompressor(ByteSource& source) {
         case Compression::gzip:
             return std::make_unique<GzipReader>(std::move(input));
         case Compression::zstd:
-            return std::make_unique<ZstdReader>(std::move(input));
+            return std::make_unique<ZstdReader>(std::move(input), windows);
         case Compression::none:
             break;
     }

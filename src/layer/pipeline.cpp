@@ -1,5 +1,6 @@
 #include "layer/pipeline.hpp"
 
+#include <algorithm>
 #include <span>
 #include <system_error>
 
@@ -10,7 +11,14 @@
 namespace hull::layer {
 namespace {
 
-constexpr size_t kQueued = 12;  // 3 MiB each
+constexpr size_t kQueued = 24;  // chunks in one queue of all pipelines together
+constexpr size_t kLeastQueued = 2;
+
+std::atomic<size_t> running_pipelines{0};
+
+size_t queue_limit() {
+    return std::max(kLeastQueued, kQueued / std::max<size_t>(running_pipelines.load(), 1));
+}
 
 /// The reading end of a queue as a stream.
 class QueueSource final : public ByteSource {
@@ -52,7 +60,7 @@ std::shared_ptr<Chunk> ChunkPool::take() {
 
 bool ChunkQueue::push(std::shared_ptr<Chunk> chunk) {
     std::unique_lock lock{mutex_};
-    changed_.wait(lock, [&] { return abandoned_ || chunks_.size() < limit_; });
+    changed_.wait(lock, [&] { return abandoned_ || chunks_.size() < queue_limit(); });
     if (abandoned_) return false;
     chunks_.push_back(std::move(chunk));
     changed_.notify_all();
@@ -88,11 +96,9 @@ bool ChunkQueue::is_abandoned() {
 }
 
 Pipeline::Pipeline(const Settings& settings)
-    : settings_(settings),
-      pool_(std::make_shared<ChunkPool>()),
-      compressed_(kQueued),
-      to_hash_(kQueued),
-      to_unpack_(kQueued) {}
+    : settings_(settings), pool_(std::make_shared<ChunkPool>()) {
+    running_pipelines.fetch_add(1);
+}
 
 Result<std::unique_ptr<Pipeline>> Pipeline::start(const Settings& settings) {
     std::unique_ptr<Pipeline> pipeline{new Pipeline{settings}};
@@ -112,6 +118,7 @@ Pipeline::~Pipeline() {
     stop();
     for (std::thread& thread : threads_)
         if (thread.joinable()) thread.join();
+    running_pipelines.fetch_sub(1);
 }
 
 void Pipeline::stop() {
@@ -135,9 +142,11 @@ Result<void> Pipeline::push(std::shared_ptr<Chunk> chunk) {
 }
 
 void Pipeline::decompress() {
+    ThreadClock clock;
     QueueSource source{compressed_};
     auto run = [&]() -> Result<void> {
-        std::unique_ptr<Decompressor> decompressor = TRY(create_decompressor(source));
+        std::unique_ptr<Decompressor> decompressor =
+            TRY(create_decompressor(source, &WindowBudget::of_layers()));
         for (;;) {
             std::shared_ptr<Chunk> chunk = pool_->take();
             chunk->size = TRY(decompressor->read_into(std::span{chunk->data(), Chunk::kCapacity}));
@@ -151,20 +160,25 @@ void Pipeline::decompress() {
         return {};
     };
     if (auto done = run(); !done) fail_with(std::move(done).error());
+    outcome_.times.decompress = clock.lap();
 }
 
 void Pipeline::hash() {
+    ThreadClock clock;
     std::unique_ptr<spec::Hasher> hasher = create_hasher(settings_.diff_algorithm);
     while (std::shared_ptr<Chunk> chunk = to_hash_.pop())
         hasher->update(chunk->view());
     outcome_.diff_id = hasher->finish();
+    outcome_.times.hash_archive = clock.lap();
 }
 
 void Pipeline::unpack() {
+    ThreadClock clock;
     QueueSource source{to_unpack_};
     auto report = unpack_tar(source, settings_.tree, settings_.unpack);
     if (!report) return fail_with(std::move(report).error());
     outcome_.report = std::move(*report);
+    outcome_.times.write_files = clock.lap();
 }
 
 Result<Pipeline::Outcome> Pipeline::finish() {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/result.hpp"
+#include "layer/phases.hpp"
 #include "layer/stream.hpp"
 #include "layer/unpack.hpp"
 #include "spec/digest.hpp"
@@ -40,10 +41,10 @@ class ChunkPool : public std::enable_shared_from_this<ChunkPool> {
     std::vector<std::unique_ptr<Chunk>> free_;
 };
 
-/// A bounded queue from one thread to one other.
+/// A bounded queue from one thread to one other. The more pipelines there are in the process, the
+/// shorter it is: all together hold about 20 MB, however many layers are unpacked at once.
 class ChunkQueue {
   public:
-    explicit ChunkQueue(size_t limit) : limit_(limit) {}
     /// Waits for room. @return false: the reader has given up.
     bool push(std::shared_ptr<Chunk> chunk);
     /// No more will come.
@@ -58,7 +59,6 @@ class ChunkQueue {
     std::mutex mutex_;
     std::condition_variable changed_;
     std::deque<std::shared_ptr<Chunk>> chunks_;
-    size_t limit_;
     bool closed_ = false;
     bool abandoned_ = false;
 };
@@ -86,6 +86,7 @@ class Pipeline {
         spec::Digest diff_id;
         uint64_t tar_bytes = 0;
         UnpackReport report;
+        PhaseTimes times;
     };
     /// Waits for the end of all stages. Call once.
     Result<Outcome> finish();

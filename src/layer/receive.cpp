@@ -36,6 +36,7 @@ LayerResult make_result(Pipeline::Outcome outcome, uint64_t compressed_bytes) {
     result.compressed_bytes = compressed_bytes;
     result.tar_bytes = outcome.tar_bytes;
     result.report = std::move(outcome.report);
+    result.times = outcome.times;
     return result;
 }
 
@@ -170,6 +171,7 @@ class Receiver final : public LayerReceiver {
             result = make_result(
                 TRY(unpacking_->finish(*store_, request_.diff_id, request_.unpack)), size);
         result.compressed_bytes = size;
+        result.times += times_;
         TRY(writer_->commit(actual));
         return result;
     }
@@ -221,8 +223,11 @@ class Receiver final : public LayerReceiver {
 
     Result<void> flush() {
         if (!chunk_ || chunk_->size == 0) return {};
+        ThreadClock clock;
         hasher_->update(chunk_->view());
+        times_.hash_blob += clock.lap();
         TRY(writer_->write(chunk_->view()));
+        times_.store_blob += clock.lap();
         if (unpacking_) TRY(unpacking_->pipeline->push(std::move(chunk_)));
         chunk_.reset();
         return {};
@@ -235,6 +240,7 @@ class Receiver final : public LayerReceiver {
     std::shared_ptr<Chunk> chunk_;             ///< being filled
     std::optional<Unpacking> unpacking_;       ///< not set: only the blob is wanted
     LayerResult result_;
+    PhaseTimes times_;
     bool has_started_ = false;
 };
 

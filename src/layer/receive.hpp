@@ -7,6 +7,7 @@
 
 #include "base/result.hpp"
 #include "layer/compress.hpp"
+#include "layer/phases.hpp"
 #include "layer/unpack.hpp"
 #include "spec/digest.hpp"
 #include "spec/image.hpp"
@@ -26,6 +27,7 @@ struct LayerResult {
     uint64_t compressed_bytes = 0;
     uint64_t tar_bytes = 0;
     UnpackReport report;
+    PhaseTimes times;          ///< but for `fetch`, which is the caller's
     bool was_present = false;  ///< another process, or an earlier pull, had done it all
 };
 

@@ -96,15 +96,20 @@ class StoreTarget final : public ImageTarget {
         uint64_t done = receiver->offset();
         auto reader = TRY(source.open_blob(descriptor, done));
         std::vector<char> buffer(kBuffer);
+        std::chrono::nanoseconds fetching{};
         for (;;) {
             if (is_cancelled()) return fail(Errc::cancelled, "interrupted");
+            layer::ThreadClock clock;
             size_t got = TRY(reader->read(buffer));
+            fetching += clock.lap();
             if (got == 0) break;
             TRY(receiver->write({buffer.data(), got}));
             done += got;
             if (progress != nullptr) progress->advance(item, done);
         }
         auto result = TRY(receiver->finish());
+        result.times.fetch = fetching;
+        if (progress != nullptr) progress->account(result.times);
         warn_about_skipped(descriptor, result.report);
         return "done";
     }

@@ -10,6 +10,7 @@
 
 #include "base/fd.hpp"
 #include "base/result.hpp"
+#include "layer/phases.hpp"
 #include "registry/client.hpp"
 #include "spec/digest.hpp"
 #include "spec/image.hpp"
@@ -26,6 +27,8 @@ class Progress {
     /// `outcome`: "done", "already here", "mounted".
     virtual void finish(int item, std::string_view outcome) = 0;
     virtual void note(std::string_view text) = 0;
+    /// CPU time that a finished item took.
+    virtual void account(const layer::PhaseTimes& times) = 0;
 };
 
 /// Bytes of one blob.

@@ -41,6 +41,10 @@ class Containerd:
             assert time.monotonic() < deadline, f"containerd does not answer: {log[-3000:]}"
             time.sleep(0.1)
 
+    @property
+    def pid(self):
+        return self._process.pid
+
     def ctr(self, *args, **options):
         return run("ctr", "-a", self.directory / "containerd.sock", "-n", NAMESPACE, *args, **options)
 

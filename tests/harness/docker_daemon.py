@@ -41,6 +41,10 @@ class DockerDaemon:
             assert time.monotonic() < deadline, f"dockerd does not answer: {log[-3000:]}"
             time.sleep(0.1)
 
+    @property
+    def pid(self):
+        return self._process.pid
+
     def docker(self, *args, **options):
         """`docker ARGS`, as harness.programs.run."""
         return run("docker", "-H", f"unix://{self.socket}", *args, **options)

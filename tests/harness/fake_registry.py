@@ -16,6 +16,7 @@ import io
 import json
 import tarfile
 import threading
+import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
@@ -58,6 +59,7 @@ class Reply:
     cut_after: int = None    # close the connection after so many bytes of the body
     endless: bytes = None    # send this again and again until the other side goes away
     length: int = None       # the Content-Length to claim
+    rate: int = None         # bytes a second
 
 
 class FakeRegistry:
@@ -114,6 +116,16 @@ class FakeRegistry:
 
     def describe(self, content, media_type, algorithm="sha256"):
         return {"mediaType": media_type, "digest": self.add_blob(content, algorithm), "size": len(content)}
+
+    def add_packed_image(self, repository, layers, tag="latest"):
+        """`layers` are (media type, bytes of the blob, diff id)."""
+        config = {"architecture": "amd64", "os": "linux", "config": {"Cmd": ["true"]},
+                  "rootfs": {"type": "layers", "diff_ids": [diff_id for _, _, diff_id in layers]}}
+        self.add_manifest(repository, tag, {
+            "schemaVersion": 2, "mediaType": OCI_MANIFEST,
+            "config": self.describe(json.dumps(config).encode(), OCI_CONFIG),
+            "layers": [self.describe(blob, media_type) for media_type, blob, _ in layers]})
+        return f"{self.host}/{repository}:{tag}"
 
     def image_manifest(self, layers, architecture="amd64", algorithm="sha256", compress=True):
         """A manifest and its blobs; `layers` are uncompressed archives."""
@@ -189,6 +201,12 @@ class FakeRegistry:
             handler.close_connection = True
             while True:
                 handler.wfile.write(reply.endless)
+        elif reply.rate is not None:
+            step = max(reply.rate // 20, 1)
+            for start in range(0, len(reply.body), step):
+                handler.wfile.write(reply.body[start:start + step])
+                handler.wfile.flush()
+                time.sleep(0.05)
         elif reply.cut_after is not None:
             handler.wfile.write(reply.body[:reply.cut_after])
             handler.wfile.flush()

@@ -2,6 +2,7 @@
 
 import contextlib
 import crypt
+import shutil
 import socket
 import subprocess
 import time
@@ -29,12 +30,13 @@ def free_port():
 
 class Registry:
     """A running registry. `host` is "127.0.0.1:PORT"; with basic auth `user` and `password` are set; with
-    tls=True `certificate` is the file that a client must trust."""
+    tls=True `certificate` is the file that a client must trust. `storage` is served as it is when given."""
 
-    def __init__(self, directory, basic_auth=False, tls=False):
+    def __init__(self, directory, basic_auth=False, tls=False, storage=None):
         self.directory = Path(directory)
-        self.storage = self.directory / "storage"
-        self.storage.mkdir(parents=True)
+        self.directory.mkdir(parents=True)
+        self.storage = Path(storage or self.directory / "storage")
+        self.storage.mkdir(exist_ok=True)
         self.host = f"127.0.0.1:{free_port()}"
         self.user = self.password = self.certificate = None
         auth = tls_part = ""
@@ -49,12 +51,20 @@ class Registry:
             run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
                 "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", self.certificate)
             tls_part = f"  tls: {{ certificate: {self.certificate}, key: {key} }}\n"
-        config = self.directory / "config.yml"
-        config.write_text(CONFIG.format(storage=self.storage, address=self.host, tls=tls_part, auth=auth))
+        self._tls_and_auth = {"tls": tls_part, "auth": auth}
         self._log = open(self.directory / "registry.log", "w")
+        self._start()
+
+    def _start(self):
+        config = self.directory / "config.yml"
+        config.write_text(CONFIG.format(storage=self.storage, address=self.host, **self._tls_and_auth))
         self._process = subprocess.Popen(["docker-registry", "serve", config], stdin=subprocess.DEVNULL,
                                          stdout=self._log, stderr=self._log)
         self._wait_until_it_answers()
+
+    def _stop(self):
+        self._process.terminate()
+        self._process.wait(10)
 
     def _wait_until_it_answers(self):
         host, port = self.host.split(":")
@@ -85,7 +95,21 @@ class Registry:
         except urllib.error.HTTPError as error:
             return error.code, error.read()
 
+    @contextlib.contextmanager
+    def replaced_storage(self, fill):
+        """Meanwhile the same address is served from what `fill(storage, copy)` puts into the folder `copy`."""
+        own, self.storage = self.storage, self.directory / "replaced"
+        self._stop()
+        try:
+            fill(own, self.storage)
+            self._start()
+            yield
+        finally:
+            self._stop()
+            shutil.rmtree(self.storage, ignore_errors=True)
+            self.storage = own
+            self._start()
+
     def close(self):
-        self._process.terminate()
-        self._process.wait(10)
+        self._stop()
         self._log.close()

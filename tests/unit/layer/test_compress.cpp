@@ -1,5 +1,9 @@
 #include <zstd.h>
 
+#include <atomic>
+#include <memory>
+#include <thread>
+
 #include <doctest/doctest.h>
 
 #include "layer/compress.hpp"
@@ -76,6 +80,54 @@ TEST_CASE("what is compressed comes back, whatever the size of the pieces") {
     }
     for (Compression compression : {Compression::none, Compression::gzip, Compression::zstd})
         CHECK(*decompress(compress("", compression)) == "");
+}
+
+TEST_CASE("the window of a zstd frame is known from its header") {
+    auto frame = [](int window_log, size_t pledged) {
+        std::unique_ptr<ZSTD_CCtx, decltype(&ZSTD_freeCCtx)> context{ZSTD_createCCtx(),
+                                                                     ZSTD_freeCCtx};
+        ZSTD_CCtx_setParameter(context.get(), ZSTD_c_windowLog, window_log);
+        if (pledged > 0) ZSTD_CCtx_setPledgedSrcSize(context.get(), pledged);
+        std::string text(pledged > 0 ? pledged : 10, 'x');
+        std::string out(text.size() + 1000, '\0');
+        ZSTD_inBuffer in{text.data(), text.size(), 0};
+        ZSTD_outBuffer to{out.data(), out.size(), 0};
+        REQUIRE(ZSTD_compressStream2(context.get(), &to, &in, ZSTD_e_continue) <= 1U << 30U);
+        if (pledged == 0) REQUIRE(ZSTD_compressStream2(context.get(), &to, &in, ZSTD_e_flush) == 0);
+        if (pledged > 0) REQUIRE(ZSTD_compressStream2(context.get(), &to, &in, ZSTD_e_end) == 0);
+        return out.substr(0, to.pos);
+    };
+    CHECK(layer::zstd_window_size(frame(20, 0)) == 1U << 20U);
+    CHECK(layer::zstd_window_size(frame(27, 0)) == 128U << 20U);
+    // The content's size in 1, 2 and 4 bytes stands for the window.
+    CHECK(layer::zstd_window_size(frame(20, 100)) == 100);
+    CHECK(layer::zstd_window_size(frame(20, 1000)) == 1000);
+    CHECK(layer::zstd_window_size(frame(20, 100'000)) == 100'000);
+    std::string skippable{"\x50\x2a\x4d\x18\x03\0\0\0abc", 11};
+    CHECK(layer::zstd_window_size(skippable) == 0);
+    CHECK(layer::zstd_window_size("\x28\xb5") == 0);
+}
+
+TEST_CASE("windows of zstd frames wait for each other when they would take too much together") {
+    layer::WindowBudget budget{100};
+    layer::WindowBudget::Share first{&budget};
+    layer::WindowBudget::Share second{&budget};
+    first.take(60);
+    second.take(40);
+    std::atomic<bool> has_all{false};
+    std::thread large{[&] {
+        layer::WindowBudget::Share share{&budget};
+        share.take(1000);  // more than there is: waits for all of it
+        has_all = true;
+    }};
+    first.give_back();
+    std::this_thread::yield();
+    CHECK_FALSE(has_all.load());
+    second.give_back();
+    large.join();
+    CHECK(has_all.load());
+    first.take(100);  // everything came back
+    CHECK(first.held() == 100);
 }
 
 TEST_CASE("gzip of many members and zstd of many frames are read whole") {

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 
 from harness.programs import CACHE, run
+from harness.registry import Registry
 from harness.rootfs import debian_rootfs, made_once
 
 PACKAGES = {
@@ -92,6 +93,23 @@ def build(staging):
              "annotations": {"org.opencontainers.image.ref.name": "bench"}}
     (staging / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
     (staging / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+
+
+def registry_storage():
+    """A registry's folder that has the image as bench/gzip:1 and bench/zstd:1, pushed once by skopeo."""
+    source = layout()
+    path = CACHE / "bench-registry"
+    with made_once(path) as staging:
+        if staging:
+            server = Registry(CACHE / "bench-registry.server", storage=staging)
+            try:
+                for compression in ("gzip", "zstd"):
+                    server.push(f"oci:{source}:bench", f"bench/{compression}:1",
+                                f"--dest-compress-format={compression}", "--format=oci")
+            finally:
+                server.close()
+                shutil.rmtree(server.directory)
+    return path
 
 
 def describe(path):

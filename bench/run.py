@@ -1,15 +1,21 @@
 #!/usr/bin/python3
 """hull beside the kernel's floor and its peers, in one run on one machine.
 
-usage: ./dev bench [--rounds N] [NAME...]
+usage: ./dev bench [--rounds N] [--only SUBJECT]... [--compression gzip|zstd]... [NAME...]
 
   run        a whole `run` of true on Docker's bundle: floor, hull-runtime, crun, runc
   commands   create, start, exec, state, kill, delete, one by one
   syscalls   system calls of a whole run, counted by strace
   detached   200 containers that stay: time and memory of each
   engine     `run --rm --network none IMAGE true`: hull, podman, docker
+  images     the next six:
+  pull       cold, with unpacking: hull, podman, docker, containerd, skopeo + umoci, one thread, common tools
+  push       of a changed layer of 50 MB
+  save, load archives
+  copy       from registry to registry and to an OCI layout: hull, skopeo
+  phases     where the time of a pull goes
 
-Without a NAME all of them. A peer that cannot run fails the whole run: nothing is left out silently.
+Without a NAME all of them. --only and --compression are about the images: which subjects, which layers. A peer that cannot run fails the whole run: nothing is left out silently.
 """
 
 import argparse
@@ -25,6 +31,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import peers  # noqa: E402
+from images import ImageBench  # noqa: E402
 from harness.rootfs import busybox_rootfs, busybox_tar  # noqa: E402
 from measure import BenchError, Report, interleaved, timed  # noqa: E402
 
@@ -154,32 +161,71 @@ def available_kib():
     return int(re.search(r"MemAvailable: +(\d+)", Path("/proc/meminfo").read_text())[1])
 
 
-def main():
-    names = ["run", "commands", "syscalls", "detached", "engine"]
+CONTAINER_NAMES = ("run", "commands", "syscalls", "detached", "engine")
+FAILURES = (BenchError, AssertionError, OSError, subprocess.SubprocessError)  # the harness asserts
+
+
+def parse_options():
+    names = [*CONTAINER_NAMES, "images", *ImageBench.kinds]
     parser = argparse.ArgumentParser(usage=__doc__.split("usage: ")[1].split("\n")[0], epilog=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--rounds", type=int, help="default: 30, of images 3")
+    parser.add_argument("--only", action="append", default=[], metavar="SUBJECT")
+    parser.add_argument("--compression", action="append", choices=("gzip", "zstd"))
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(names))
     options = parser.parse_args()
     if unknown := set(options.names) - set(names):
         parser.error(f"no measurement {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    wanted = options.names or [*CONTAINER_NAMES, "images"]
+    options.containers = [name for name in CONTAINER_NAMES if name in wanted]
+    options.images = [kind for kind in ImageBench.kinds if kind in wanted or "images" in wanted]
+    return options
+
+
+def measure_all(options, work, report):
+    """@return  what could not be measured."""
+    failed = []
+
+    def attempt(name, function):
+        try:
+            function()
+        except FAILURES as error:
+            failed.append(name)
+            print(f"\n{name}: NOT MEASURED: {error}")
+
+    if options.containers:
+        bench = Bench(options.rounds or 30, work, report)
+        try:
+            for name in options.containers:
+                attempt(name, getattr(bench, name))
+        finally:
+            bench.close()
+    if options.images:
+        try:
+            images = ImageBench(options.rounds or 3, work, report, options.only, options.compression or ("gzip", "zstd"))
+        except FAILURES as error:
+            print(f"\nimages: NOT MEASURED: {error}")
+            return [*failed, *options.images]
+        try:
+            for name in options.images:
+                attempt(name, getattr(images, name))
+        finally:
+            images.close()
+    return failed
+
+
+def main():
+    options = parse_options()
     if os.geteuid() != 0:
         sys.exit("bench: making the peers' containers needs root")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: terminated"))  # the peers' daemons are ended
     print(f"hull {peers.source_version()}, Linux {os.uname().release}, {os.cpu_count()} processors, "
           f"load {os.getloadavg()[0]:.1f} before (over 0.5 disturbs the figures)")
-    report, failed = Report("+".join(options.names) or "all"), []
+    report = Report("+".join(options.names) or "all")
     work = tempfile.mkdtemp(prefix="hull-bench-")
-    bench = Bench(options.rounds, work, report)
     try:
-        for name in options.names or names:
-            try:
-                getattr(bench, name)()
-            except BenchError as error:
-                failed.append(name)
-                print(f"\n{name}: NOT MEASURED: {error}")
+        failed = measure_all(options, work, report)
     finally:
-        bench.close()
         report.save()
         subprocess.run(["rm", "-rf", "--one-file-system", work])
     if failed:

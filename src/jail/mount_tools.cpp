@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "base/text.hpp"
+#include "kernel/lsm.hpp"
 
 namespace hull::jail {
 
@@ -54,6 +55,17 @@ Result<Fd> open_mount_target(const kernel::RootedPath& root, std::string_view pa
 bool is_below(std::string_view path, std::string_view folder) {
     if (folder == "/") return true;
     return path.starts_with(folder) && (path.size() == folder.size() || path[folder.size()] == '/');
+}
+
+Result<void> add_mount_label(const Plan& plan, kernel::FilesystemRequest& request) {
+    if (plan.mount_label.empty()) return {};
+    if (!kernel::is_selinux_enabled())
+        return fail(Errc::unsupported,
+                    "linux.mountLabel " + quote(plan.mount_label) +
+                        ": SELinux is not active in this kernel",
+                    "leave out linux.mountLabel");
+    request.options.push_back({plan.mount_label_option, plan.mount_label});
+    return {};
 }
 
 Result<Fd> open_id_map_namespace(const MountIdMap& map, pid_t container_pid) {

@@ -7,6 +7,7 @@
 #include "base/fd.hpp"
 #include "base/result.hpp"
 #include "jail/step.hpp"
+#include "kernel/mount.hpp"
 
 // What the files that mount share.
 
@@ -26,6 +27,10 @@ Result<Fd> open_mount_target(const kernel::RootedPath& root, std::string_view pa
 
 /// True when `path` is `folder` or below it; both clean and absolute.
 bool is_below(std::string_view path, std::string_view folder);
+
+/// linux.mountLabel, for a file system that is to be made.
+/// @errors unsupported: there is a label, and SELinux is not active
+Result<void> add_mount_label(const Plan& plan, kernel::FilesystemRequest& request);
 
 /// The ids of a mount as the kernel wants them: a user namespace that has them.
 /// @param container_pid  whose user namespace is taken when the plan names no ids of its own

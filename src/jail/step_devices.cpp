@@ -89,8 +89,7 @@ Result<void> build_dev(LaunchSetup& setup) {
     for (const auto& parameter : mount->parameters)
         for (auto& option : kernel::parse_filesystem_options(parameter))
             request.options.push_back(std::move(option));
-    if (!setup.plan->mount_label.empty())
-        request.options.push_back({setup.plan->mount_label_option, setup.plan->mount_label});
+    TRY(add_mount_label(*setup.plan, request));
     auto made = kernel::create_mount(request);
     if (!made && is_left_to_child(setup, made.error())) return {};
     Fd directory = TRY(with_context(std::move(made), "/dev"));

@@ -119,8 +119,7 @@ Result<Fd> create_filesystem(const Plan& plan, const MountPlan& mount, uint64_t 
         else
             request.options.push_back({parameter.substr(0, equals), parameter.substr(equals + 1)});
     }
-    if (!plan.mount_label.empty() && mount.type != "proc" && mount.type != "sysfs")
-        request.options.push_back({plan.mount_label_option, plan.mount_label});
+    if (mount.type != "proc" && mount.type != "sysfs") TRY(add_mount_label(plan, request));
     Fd fd = TRY(kernel::create_mount(request));
     if (mount.propagation.kind != Propagation::unchanged)
         TRY(kernel::set_mount_attributes(

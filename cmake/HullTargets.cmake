@@ -10,7 +10,8 @@
 #       tests/unit/kernel/*.cpp as the test program unit_kernel; nothing if there are none.
 #   hull_pytest(system tests/system/test_run.py)
 #       the test system.run: a file of pytest tests that drive the built programs as root. Only one
-#       of them runs at a time, because each counts the host's mounts, cgroups and processes.
+#       of them runs at a time, because each counts the host's mounts, cgroups and processes; those
+#       of the kind vm, which have a guest each, run side by side.
 #   hull_fuzz_target(tests/fuzz/spec/fuzz_digest.cpp)
 #       the libFuzzer program fuzz_digest, linked with the room its folder names.
 
@@ -98,7 +99,10 @@ function(hull_pytest kind file)
     add_test(NAME ${kind}.${name}
              COMMAND /usr/bin/python3 -B -m pytest -c ${CMAKE_SOURCE_DIR}/tests/pytest.ini ${file})
     set_tests_properties(${kind}.${name} PROPERTIES LABELS ${kind} TIMEOUT 1200
-        RESOURCE_LOCK host SKIP_REGULAR_EXPRESSION "\n=+ [0-9]+ skipped[^,]* in ")
+        SKIP_REGULAR_EXPRESSION "\n=+ [0-9]+ skipped[^,]* in ")
+    if(NOT kind STREQUAL "vm")
+        set_tests_properties(${kind}.${name} PROPERTIES RESOURCE_LOCK host)
+    endif()
 endfunction()
 
 function(hull_fuzz_target source)

@@ -52,6 +52,7 @@ mkdir -p /new
 tries=0
 until mount -t ext4 /dev/vda /new 2>/dev/null; do tries=$((tries+1)); [ $tries -gt 100 ] && echo "no disk" && poweroff -f; usleep 100000; done
 cp -a /cases /files /rootfs /new/ && cp -a /usr/bin/hull* /usr/bin/payload /new/usr/bin/
+tar -C /added -cf - . | tar -C /new -xf -
 umount /proc /sys /dev
 exec switch_root /new /lib/systemd/systemd
 """
@@ -129,15 +130,16 @@ def guest_module(name):
 
 
 def add_program(root, program):
-    """Copies a program of this machine and the libraries it is linked with to the same places below `root`."""
+    """Copies a program of this machine to usr/bin and the libraries it is linked with to their places below `root`."""
     target = root / "usr/bin" / Path(program).name
     for applet in root.glob(f"*bin/{target.name}"), root.glob(f"usr/*bin/{target.name}"):
         for link in applet:
             link.unlink()
+    target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(program, target)
     listed = run("ldd", program, check=False).out
-    for path in re.findall(r"(/\S+) \(0x", listed):
-        copy = root / path.lstrip("/")
+    for path in map(Path, re.findall(r"(/\S+) \(0x", listed)):
+        copy = root / str(path.parent.resolve() / path.name).lstrip("/")  # /lib is /usr/lib
         if not copy.exists():
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, copy)
@@ -172,15 +174,17 @@ def systemd_disk():
 
 
 class Guest:
-    """Boots once, runs all cases, and powers off; `results` has one Result for each case's name.
+    """Boots once, runs all cases, and powers off; `results` has one Result for each case's name. What the guest said is
+    kept in build/test-logs/guest-NAME.
 
     `systemd`: a Debian root with systemd on a disk image; else busybox in an initramfs, which boots in 12 s.
     `cgroups`: a name of CGROUPS. `files`: texts or bytes by name, found in the guest's /files. `modules`: more of the
     kernel's, as fs/fuse/fuse. `programs`: of this machine, put into the guest with the libraries they are linked with.
     """
 
-    def __init__(self, work, binaries, payload, cases, systemd=False, cgroups="v2", files=None, memory_mib=768,
+    def __init__(self, name, work, binaries, payload, cases, systemd=False, cgroups="v2", files=None, memory_mib=768,
                  timeout=480, modules=(), programs=()):
+        self.name = name
         self.work = Path(work)
         self.kernel = guest_kernel()
         boot = self.work / "initramfs"
@@ -194,8 +198,12 @@ class Guest:
         for program in (binaries.hull, binaries.runtime, binaries.monitor, payload):
             if program.exists():
                 shutil.copy(program, boot / "usr/bin" / program.name)
+        for name in ("lib", "lib64"):
+            (boot / name).symlink_to(f"usr/{name}")
+        # A Debian root has libraries of its own: what is added goes there as a whole.
+        (boot / "added").mkdir()
         for program in programs:
-            add_program(boot, program)
+            add_program(boot / "added" if systemd else boot, program)
         shutil.copy(payload, boot / "rootfs/bin/payload")
         (boot / "files").mkdir()
         for name, content in (files or {}).items():
@@ -238,7 +246,7 @@ class Guest:
         # The console goes to a file: what the guest said stays readable when it does not finish.
         logs = SOURCE / "build/test-logs"
         logs.mkdir(parents=True, exist_ok=True)
-        console = logs / ("guest-systemd-console" if disk else "guest-console")
+        console = logs / f"guest-{self.name}"
         console.unlink(missing_ok=True)
         command = ["qemu-system-x86_64", "-machine", "q35", "-cpu", "max", "-accel", "tcg,thread=multi", "-smp",
                    min(2, os.cpu_count() or 1), "-m", memory_mib, "-kernel", self.kernel, "-initrd", archive,

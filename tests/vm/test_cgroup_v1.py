@@ -190,7 +190,7 @@ CASES = [*V1, *HYBRID]
 @pytest.fixture(scope="module")
 def guest(binaries, payload, tmp_path_factory, request):
     binaries.need("hull", "runtime", "monitor", "image")
-    return Guest(tmp_path_factory.mktemp("guest") / "guest", binaries, payload, selected(request, CASES), cgroups="v1",
+    return Guest("cgroup-v1", tmp_path_factory.mktemp("guest") / "guest", binaries, payload, selected(request, CASES), cgroups="v1",
                  files={"bfq.ko": guest_module("block/bfq").read_bytes(), **HULL_FILES()}, modules=HULL_MODULES,
                  programs=[*HULL_PROGRAMS, binaries.image])
 

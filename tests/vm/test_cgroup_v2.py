@@ -253,6 +253,8 @@ hull-runtime exec $id sh -c 'echo x >/denied' || echo exit $?; hull-runtime exec
      re.compile(r"(?s)^hull-test \(enforce\)\nunconfined\n.*denied.*exit 1\n.*none.*exit 255\ngone\n")),
     refused("an SELinux label without SELinux is refused by name", "selinuxLabel",
             lambda config: config["process"].update(selinuxLabel="system_u:system_r:container_t:s0:c1,c2")),
+    refused("a label for mounts without SELinux is refused by name", "mountLabel",
+            lambda config: config["linux"].update(mountLabel="system_u:object_r:container_file_t:s0:c1,c2")),
     (Case("Landlock restricts files", LANDLOCKED, bundle(
         "cat /open/file; cat /closed/file || echo closed; echo x >/open/new || echo read-only",
         landlock({"paths": [{"path": "/open", "access": ["read"]}, *(
@@ -336,7 +338,7 @@ def guest(binaries, payload, tmp_path_factory, request):
     (work / "profile").write_text(PROFILE)
     run("apparmor_parser", "-Q", "-K", "-o", work / "profile.bin", work / "profile")
     files = {"profile": (work / "profile.bin").read_bytes(), "bfq.ko": guest_module("block/bfq").read_bytes()}
-    return Guest(work / "guest", binaries, payload, selected(request, CASES), files={**files, **HULL_FILES()},
+    return Guest("cgroup-v2", work / "guest", binaries, payload, selected(request, CASES), files={**files, **HULL_FILES()},
                  modules=HULL_MODULES, programs=[*HULL_PROGRAMS, binaries.image, "/usr/bin/crun", "/usr/bin/setpriv"])
 
 

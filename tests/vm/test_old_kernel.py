@@ -51,7 +51,7 @@ def guest(binaries, payload, tmp_path_factory):
     mapping = [{"containerID": 0, "hostID": FIRST, "size": 65536}]
     config["linux"].update(uidMappings=mapping, gidMappings=mapping)
     case = Case("layers", SCRIPT, config)
-    return Guest(work / "boot", binaries, payload, [case],
+    return Guest("old-kernel", work / "boot", binaries, payload, [case],
                  files={"disk.img": disk.read_bytes(), "settings.json": json.dumps(SETTINGS)},
                  modules=["fs/overlayfs/overlay"])
 

@@ -74,6 +74,18 @@ as_user unshare --user --map-root-user --mount sh ./script.inside
 systemctl --user --machine=user@ list-units --all --plain --no-legend 2>/dev/null | grep hull-inside || echo nothing left
 """
 
+# podman's own scope, with its own processes beside it: conmon in a scope of podman's, the container in one of hull's.
+PODMAN = """set -e; pod() { podman --root /tmp/podman/root --runroot /tmp/podman/run --storage-driver vfs --cgroup-manager systemd \\
+    --events-backend none --runtime /usr/bin/hull-runtime "$@"; }
+pod run -d --name one --network none -m 64m --pids-limit 30 --rootfs /rootfs sleep 1000 >/dev/null
+unit=libpod-$(pod inspect --format '{{.Id}}' one).scope
+for property in ActiveState Delegate MemoryMax TasksMax; do systemctl show -P $property $unit; done
+cat /sys/fs/cgroup/machine.slice/$unit/pids.max /sys/fs/cgroup/machine.slice/$unit/memory.max
+pod exec one cat /proc/self/cgroup; pod pause one; cat /sys/fs/cgroup/machine.slice/$unit/cgroup.freeze; pod unpause one
+pod update --memory 48m one >/dev/null; cat /sys/fs/cgroup/machine.slice/$unit/memory.max
+pod stop -t 0 one >/dev/null; pod rm one >/dev/null; systemctl show -P LoadState $unit
+"""
+
 NOT_DELEGATED = USER + "as_user hull-runtime run --bundle . $id || echo exit $?"
 
 CASES = [
@@ -139,6 +151,8 @@ hr delete --force $id; test ! -d ${group%/inner} && echo gone""",
           for_user(bundle("echo ran"))), "ran\n"),
     (Case("without a bus, systemd's own socket does", "systemctl stop dbus.socket dbus.service\n" + START +
           "show ActiveState" + END, bundle("sleep 1000")), "active\ngone\n"),
+    (Case("podman's containers are scopes as well, with its systemd manager", PODMAN),
+     re.compile(r"(?s)active\nyes\n67108864\n30\n30\n67108864\n0::/\n.*1\n.*50331648\nnot-found\n$")),
     (Case("the cgroupfs manager works beside systemd", """
 id=$(basename $PWD); hull-runtime run --bundle . $id; ls -d /sys/fs/cgroup/hull/$id 2>/dev/null || echo gone
 """, bundle("cat /sys/fs/cgroup/pids.max", pids={"limit": 12})), "12\ngone\n"),
@@ -148,10 +162,11 @@ id=$(basename $PWD); hull-runtime run --bundle . $id; ls -d /sys/fs/cgroup/hull/
 @pytest.fixture(scope="module")
 def guest(binaries, payload, tmp_path_factory, request):
     binaries.need("runtime")
-    return Guest(tmp_path_factory.mktemp("guest"), binaries, payload, selected(request, CASES), systemd=True)
+    return Guest("systemd", tmp_path_factory.mktemp("guest"), binaries, payload, selected(request, CASES), systemd=True,
+                 programs=["/usr/bin/podman", "/usr/bin/conmon"])
 
 
-@pytest.mark.needs("qemu-system-x86_64", "cpio", "debootstrap", "mkfs.ext4")
+@pytest.mark.needs("qemu-system-x86_64", "cpio", "debootstrap", "mkfs.ext4", "podman", "conmon")
 @pytest.mark.parametrize("case, expected", **parameters(CASES))
 def test_with_systemd(guest, case, expected):
     check(guest, case, expected)

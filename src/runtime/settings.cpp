@@ -9,11 +9,26 @@
 
 namespace hull::runtime {
 
+namespace {
+
+/// Rootless engines call us as root of their user namespace: /run is not theirs, and
+/// XDG_RUNTIME_DIR is. Root of a container, where USER is root, has a /run of its own. As runc
+/// decides it.
+bool has_own_run() {
+    if (::geteuid() != 0) return false;
+    if (!is_ordinary_user()) return true;
+    const char* user = ::getenv("USER");
+    return user != nullptr && std::string_view{user} == "root";
+}
+
+}  // namespace
+
 std::string default_root() {
     const char* runtime_directory = ::getenv("XDG_RUNTIME_DIR");
-    if (::geteuid() == 0) return "/run/hull-runtime";
+    if (has_own_run()) return "/run/hull-runtime";
     if (runtime_directory != nullptr && runtime_directory[0] == '/')
         return join_path(runtime_directory, "hull-runtime");
+    if (::geteuid() == 0) return "/run/hull-runtime";
     return "/tmp/hull-runtime-" + std::to_string(::geteuid());
 }
 

@@ -25,7 +25,8 @@ struct Settings {
     bool is_rootless() const;
 };
 
-/// /run/hull-runtime, or an ordinary user's $XDG_RUNTIME_DIR/hull-runtime.
+/// /run/hull-runtime, or an ordinary user's $XDG_RUNTIME_DIR/hull-runtime, also as root of the
+/// user's own user namespace.
 std::string default_root();
 /// True for all but root of the initial user namespace.
 bool is_ordinary_user();

@@ -2,6 +2,7 @@
 fails with the peer as well says nothing about hull."""
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from harness.containerd_daemon import Containerd
 from harness.docker_daemon import DockerDaemon
+from harness.hull_command import OrdinaryUser
 from harness.leftovers import Leftovers
 from harness.needs import missing
 from harness.podman_tool import PodmanTool
@@ -52,6 +54,31 @@ def podman(runtime_path, busybox_tar):
         yield tool
         tool.close()
     # podman's own parents of pods and of conmon, left with any runtime.
+    before.check(ignore=["libpod_parent"])
+
+
+@pytest.fixture(scope="module")
+def rootless_podman(runtime_path, busybox_tar):
+    """podman and buildah as an ordinary user: podman runs the runtime as root of the user's own namespace."""
+    _skip_without("podman", "conmon", "newuidmap", "userns")
+    before = Leftovers()
+    directory = Path(tempfile.mkdtemp(prefix="htr-"))
+    directory.chmod(0o755)
+    user = OrdinaryUser(f"hulltest{os.getpid() % 100000}", directory / "user")
+    try:
+        runtime, image = user.work / "hull-runtime", user.work / "busybox.tar"
+        shutil.copy(runtime_path, runtime)
+        shutil.copy(busybox_tar, image)
+        image.chmod(0o644)
+        tool = PodmanTool(user.home / "p", runtime, user.prefix, user.environment)
+        run("chown", "-R", f"{user.uid}:{user.gid}", user.home)
+        tool.podman("import", "-q", "--change", 'CMD=["/bin/sh"]', image, "localhost/busybox:latest")
+        yield tool
+        tool.close()
+        tool.end_pause_process()
+    finally:
+        user.close()
+        run("rm", "-rf", "--one-file-system", directory, check=False)
     before.check(ignore=["libpod_parent"])
 
 

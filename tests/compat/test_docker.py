@@ -188,3 +188,50 @@ def test_memory_kill_is_reported(docker):
                   "exec tail /dev/zero", code=137)
     assert docker.docker("inspect", "-f", "{{.State.OOMKilled}}", "hog").out == "true\n"
     docker.docker("rm", "hog")
+
+
+def test_as_one_runtime_among_others(docker):
+    """--add-runtime: docker's own default beside it, chosen container by container."""
+    names = json.loads(docker.docker("info", "--format", "{{json .Runtimes}}").out)
+    assert "hull" in names and "runc" in names
+    for runtime in ("hull", "runc"):
+        name = docker.docker("create", "--runtime", runtime, *QUICK, "busybox", "echo", runtime).out.strip()
+        assert docker.docker("inspect", "-f", "{{.HostConfig.Runtime}}", name).out == f"{runtime}\n"
+        assert docker.docker("start", "-a", name).out == f"{runtime}\n"
+        docker.docker("rm", name)
+
+
+def test_signals_and_stopping_gently(docker):
+    name = docker.docker("run", "-d", *QUICK, "busybox", "sh", "-c",
+                         "trap 'echo told; exit 5' TERM; echo up; while :; do sleep 0.1; done").out.strip()
+    wait_until(lambda: docker.docker("logs", name).out == "up\n", "it is up")
+    docker.docker("stop", "-t", "20", name)
+    assert docker.docker("logs", name).out == "up\ntold\n"
+    assert docker.docker("inspect", "-f", "{{.State.ExitCode}}", name).out == "5\n"
+    docker.docker("rm", name)
+
+
+def test_exec_with_a_terminal_and_privileges(docker, sleeper):
+    master, slave = pty.openpty()
+    child = popen(*docker.command("exec", "-it", sleeper, "sh", "-c", "tty; exit 4"), stdin=slave, stdout=slave, stderr=slave)
+    os.close(slave)
+    assert child.wait(20) == 4
+    assert b"/dev/pts/" in os.read(master, 4096)
+    os.close(master)
+    caps = docker.docker("exec", "--privileged", sleeper, "grep", "CapEff", "/proc/self/status").out
+    assert int(caps.split()[1], 16) >> 21 & 1
+    docker.docker("exec", "-d", sleeper, "touch", "/left")
+    wait_until(lambda: docker.docker("exec", sleeper, "test", "-e", "/left", check=False).code == 0, "the detached exec has run")
+
+
+def test_restart_policies_and_statistics(docker):
+    name = docker.docker("run", "-d", "--restart", "on-failure:2", *QUICK, "busybox", "sh", "-c", "exit 3").out.strip()
+    wait_until(lambda: docker.docker("inspect", "-f", "{{.RestartCount}} {{.State.Running}}", name).out == "2 false\n",
+               "it was restarted twice", 30)
+    docker.docker("rm", name)
+    name = docker.docker("run", "-d", *QUICK, "--memory", "64m", "--cpus", "0.5", "busybox", "sleep", "300").out.strip()
+    stats = json.loads(docker.docker("stats", "--no-stream", "--format", "{{json .}}", name).out)
+    assert stats["MemUsage"].endswith("/ 64MiB") and stats["PIDs"] == "1"
+    docker.docker("update", "--cpus", "1.5", "--cpuset-cpus", "0", name)
+    assert docker.docker("exec", name, "grep", "Cpus_allowed_list", "/proc/1/status").out.split()[1] == "0"
+    docker.docker("rm", "-f", name)

@@ -86,3 +86,42 @@ def test_read_only_and_capabilities(podman):
     done = podman.podman("run", "--rm", *QUICK, "--read-only", "--cap-drop", "all", "--cap-add", "kill", IMAGE, "sh",
                          "-c", "grep CapEff /proc/self/status; touch /x", code=1)
     assert int(done.out.split()[1], 16) == 1 << 5 and "Read-only" in done.err
+
+
+def test_build_runs_its_steps_with_the_runtime(podman, tmp_path):
+    (tmp_path / "Dockerfile").write_text(f"FROM {IMAGE}\nRUN echo built > /made && id -u >> /made\nUSER 1000\n"
+                                         "RUN id -u >> /tmp/made\nCMD cat /made /tmp/made\n")
+    podman.podman("build", "-q", *QUICK, "-t", "localhost/podman-made", tmp_path)
+    assert podman.podman("run", "--rm", *QUICK, "localhost/podman-made").out == "built\n0\n1000\n"
+
+
+def test_logs_and_stats(podman, sleeper):
+    name = podman.podman("run", "-d", *QUICK, IMAGE, "sh", "-c", "echo up; exec sleep 300").out.strip()
+    deadline = time.monotonic() + 20
+    while podman.podman("logs", name).out != "up\n":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    stats = podman.podman("stats", "--no-stream", "--format", "json", name)
+    assert json.loads(stats.out)[0]["pids"] in ("1", 1)
+    podman.podman("rm", "-f", "-t", "0", name)
+
+
+def test_a_health_check_inside_a_pod(podman):
+    pod = podman.podman("pod", "create", "--infra=false", "--name", "pod2").out.strip()
+    name = podman.podman("run", "-d", "--pod", pod, "--health-cmd", "test -e /healthy", "--health-interval", "disable", IMAGE,
+                         "sh", "-c", "touch /healthy; exec sleep 300").out.strip()
+    deadline = time.monotonic() + 20
+    while podman.podman("healthcheck", "run", name, check=False).code != 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert podman.podman("pod", "ps", "--format", "{{.Status}}").out == "Running\n"
+    podman.podman("pod", "rm", "-f", "-t", "0", pod)
+
+
+def test_memory_and_pids_limits(podman):
+    done = podman.podman("run", "--rm", *QUICK, "--memory", "32m", "--memory-swap", "32m", IMAGE, "sh", "-c",
+                         "exec tail /dev/zero", check=False)
+    assert done.code == 137
+    done = podman.podman("run", "--rm", *QUICK, "--pids-limit", "5", IMAGE, "sh", "-c",
+                         "for i in 1 2 3 4 5 6 7 8; do sleep 5 & done; wait", check=False)
+    assert "can't fork" in done.err

@@ -1,5 +1,7 @@
 """podman and buildah with storage, run directory and settings of their own, and the runtime under test."""
 
+import os
+import signal
 from pathlib import Path
 
 from harness.programs import run
@@ -41,8 +43,8 @@ class PodmanTool:
                             "TMPDIR": str(self.directory / "tmp")}
 
     def podman(self, *args, **options):
-        words = self.podman_command(*args)
-        return run(*words, env=self.environment, **options)
+        # Not where the tests stand: an ordinary user may not, and conmon leaves a file `oom` there.
+        return run(*self.podman_command(*args), env=self.environment, cwd=self.directory, **options)
 
     def podman_command(self, *args):
         return [*self.prefix, "podman", "--runtime", str(self.runtime), "--cgroup-manager=cgroupfs",
@@ -51,7 +53,7 @@ class PodmanTool:
 
     def buildah(self, *args, **options):
         return run(*self.prefix, "buildah", "--root", self.directory / "graph", "--runroot",
-                   self.directory / "run", *args, env=self.environment, **options)
+                   self.directory / "run", *args, env=self.environment, cwd=self.directory, **options)
 
     def close(self):
         self.podman("rm", "-fa", "-t", "0", check=False)
@@ -59,9 +61,9 @@ class PodmanTool:
         if not self.prefix:
             run("umount", "-l", self.directory / "graph/overlay", check=False)
 
-
-def import_image(tool, tar, name="localhost/busybox:latest"):
-    tool.podman("import", "-q", "--change", "CMD=[\"/bin/sh\"]", tar, name)
-    return name
-
-
+    def end_pause_process(self):
+        """Ends the process that holds an ordinary user's namespaces between two commands."""
+        for file in Path(self.environment["XDG_RUNTIME_DIR"]).rglob("pause.pid"):
+            os.kill(int(file.read_text()), signal.SIGKILL)
+        for file in (self.directory / "libpod").rglob("pause.pid"):
+            os.kill(int(file.read_text()), signal.SIGKILL)

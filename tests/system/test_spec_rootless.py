@@ -130,6 +130,20 @@ def test_inside_a_user_namespace_of_the_callers(ordinary_user, binaries, user_bu
     assert out[:7] == ["0", "0", "1", "1", "1", "65535", "0"] and out[-1] == "hull-test"
 
 
+@pytest.mark.needs("newuidmap", "unshare")
+def test_without_root_the_state_is_in_the_users_run_directory(ordinary_user, binaries, user_bundle):
+    """Also as root of the user's own namespace, as podman calls a runtime: /run is not the user's there."""
+    program = binaries.copied_to(ordinary_user.work / "bin").runtime
+    inside = ["unshare", "--user", "--map-root-user", "--map-auto", "--mount", "--"]
+    it = user_bundle(["true"], lambda config: config["linux"].update(uidMappings=[{"containerID": 0, "hostID": 0, "size": 1}],
+                                                                     gidMappings=[{"containerID": 0, "hostID": 0, "size": 1}]))
+    ordinary_user.run(*inside, program, "run", "--keep", "--bundle", it, "kept")
+    assert (ordinary_user.runtime_directory / "hull-runtime/kept/state.json").exists()
+    ordinary_user.run(*inside, program, "delete", "kept")
+    done = ordinary_user.run(*inside, program, "run", "--bundle", it, "x", env={"USER": "root"}, code=1)
+    assert "/run/hull-runtime" in done.err
+
+
 def test_a_missing_program_is_told_as_for_root(ordinary_user, binaries, user_bundle):
     runtime = UserRuntime(ordinary_user, binaries)
     it = user_bundle(["no-such"])

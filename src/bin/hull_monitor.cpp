@@ -54,7 +54,7 @@ void get_ready(MonitorStart& start) {
     start.mounts = enter_mount_namespace(rootless);
     if (rootless) return;
     if (auto made = hull::kernel::UnmappedUserNamespace::create())
-        start.idmap.emplace(std::move(*made));
+        start.idmap.unmapped.emplace(std::move(*made));
 }
 
 int wait_for_work(Purpose purpose) {
@@ -64,7 +64,10 @@ int wait_for_work(Purpose purpose) {
     start.control.reset(kControl);
     (void)hull::set_close_on_exec(kControl, true);
     if (purpose == Purpose::container) get_ready(start);
-    auto handover = receive_handover(kControl);
+    auto mount = [&](const RootfsSettings& rootfs) {
+        if (start.mounts && *start.mounts) start.rootfs = mount_rootfs(rootfs, start.idmap);
+    };
+    auto handover = receive_handover(kControl, mount);
     if (!handover) return usage(handover.error().to_string());
     if (!*handover) return 0;
     start.handover = std::move(**handover);

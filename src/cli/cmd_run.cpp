@@ -78,19 +78,31 @@ void wait_for_monitor(engine::MonitorConnection& connection) {
     }
 }
 
-/// After the container has ended: the work that its monitor leaves to us.
-void finish_as_owner(Engine& engine, engine::MonitorConnection& connection, const std::string& id) {
-    if (auto done = engine.finish_by_id(id); !done) print_error(done.error());
-    (void)connection.send(FrameType::finished);
-    wait_for_monitor(connection);
+/// Until the runtime has removed what it made, or the monitor is gone.
+void wait_until_deleted(engine::MonitorConnection& connection) {
+    while (true) {
+        auto frame = connection.receive();
+        if (!frame || !*frame || (*frame)->type == FrameType::deleted) return;
+    }
 }
 
 struct Foreground {
     std::string id;
     bool is_owner = false;
+    bool auto_remove = false;
     SessionOptions session;
     std::function<void()> before_finish;  ///< gives up the container's lock
 };
+
+/// After the container has ended: the work that its monitor leaves to us. To remove it all we need
+/// not know how it ended, which the monitor has written down only when it says `deleted`. What the
+/// monitor does after that leaves no trace, and is not waited for.
+void finish_as_owner(Engine& engine, engine::MonitorConnection& connection, const Foreground& how) {
+    if (!how.auto_remove) wait_until_deleted(connection);
+    if (auto done = engine.finish_by_id(how.id); !done) print_error(done.error());
+    if (how.auto_remove) wait_until_deleted(connection);
+    (void)connection.send(FrameType::finished);
+}
 
 /// Takes part until the end. @return  the exit code of our process
 int stay_attached(Engine& engine, engine::MonitorConnection& connection, const Foreground& how) {
@@ -106,7 +118,7 @@ int stay_attached(Engine& engine, engine::MonitorConnection& connection, const F
         return 128 + 9;
     }
     if (how.is_owner)
-        finish_as_owner(engine, connection, how.id);
+        finish_as_owner(engine, connection, how);
     else
         wait_for_monitor(connection);
     if (result->end == SessionEnd::failed)
@@ -151,6 +163,7 @@ int run_attached(Engine& engine, LockedContainer created, const SessionOptions& 
     Foreground how;
     how.id = container->record.id;
     how.is_owner = may_own(engine);
+    how.auto_remove = container->record.auto_remove;
     how.session = session;
     uint8_t wants = monitor::kWantsOutput;
     if (session.forward_stdin) wants |= monitor::kWantsInput;
@@ -269,7 +282,8 @@ int cmd_attach(const GlobalWords& global, const AttachWords& words) {
         session.detach_keys = TRY(parse_detach_keys(words.detach_keys));
         auto connection = TRY(engine.attach(
             name, monitor::kWantsOutput | (session.forward_stdin ? monitor::kWantsInput : 0)));
-        return stay_attached(engine, connection, {found.record.id, false, session, {}});
+        return stay_attached(engine, connection,
+                             {.id = found.record.id, .session = session, .before_finish = {}});
     };
     auto code = work();
     return code ? *code : report(code.error(), 1);

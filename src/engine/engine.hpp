@@ -175,6 +175,7 @@ class Engine {
     Result<spec::Mount> prepare_volume(const ContainerRecord& record, const MountConfig& wanted,
                                        Prepared& prepared);
     Result<spec::Mount> prepare_bind(const ContainerRecord& record, const MountConfig& wanted);
+    std::string rootfs_directory(const std::string& id) const;
     Result<store::SnapshotMounts> snapshot_of(LockedContainer& container);
     Result<IdleMonitor> take_monitor(monitor::Purpose purpose);
     std::vector<std::string> on_exit_command(const std::string& id) const;

@@ -88,6 +88,11 @@ IdleMonitor::~IdleMonitor() {
     (void)wait_for(pid_);
 }
 
+Result<void> IdleMonitor::mount(const monitor::RootfsSettings& rootfs) {
+    return with_context(monitor::send_rootfs(socket_.get(), rootfs),
+                        "start the container's monitor");
+}
+
 Result<MonitorConnection> IdleMonitor::put_to_work(const monitor::MonitorSettings& settings,
                                                    uint8_t wants) {
     auto lock = TRY(LockFile::acquire(join_path(settings.directory, monitor::kMonitorLock)));

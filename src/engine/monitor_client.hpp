@@ -50,6 +50,8 @@ class IdleMonitor {
     IdleMonitor& operator=(IdleMonitor&&) = delete;
     ~IdleMonitor();
 
+    /// Lets it mount the root file system while the rest of its settings is found out.
+    Result<void> mount(const monitor::RootfsSettings& rootfs);
     /// Takes the run directory's lock for it and hands over the settings: at no moment does a
     /// living monitor look dead.
     /// @param wants  of the first client, which the connection is

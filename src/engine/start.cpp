@@ -30,8 +30,6 @@ namespace hull::engine {
 /// What prepare_start() found out and made.
 struct Engine::Prepared {
     BundleInputs bundle;
-    store::SnapshotMounts snapshot;
-    kernel::IdMapping mapping;  ///< ids on disk to those of the host; empty when rootless
     std::vector<monitor::VolumeSeed> seeds;
 };
 
@@ -79,6 +77,12 @@ Result<EffectiveRlimit> effective_rlimit(const Ulimit& wanted, std::vector<std::
     out.hard = present.rlim_max;
     out.soft = std::min<uint64_t>(out.soft, out.hard);
     return out;
+}
+
+/// Ids on disk to those of the host; root's containers only.
+kernel::IdMapping mapping_of(const ContainerRecord& record) {
+    kernel::IdMap map = {{0, record.range.first, record.range.count}};
+    return {map, map};
 }
 
 std::vector<spec::IdMapping> to_spec(const kernel::IdMap& map) {
@@ -150,6 +154,10 @@ void prepare_apparmor(const ContainerConfig& config) {
 }
 
 }  // namespace
+
+std::string Engine::rootfs_directory(const std::string& id) const {
+    return settings_.run_directory(id) + "/rootfs";
+}
 
 Result<store::SnapshotMounts> Engine::snapshot_of(LockedContainer& container) {
     if (!container.snapshot)
@@ -244,9 +252,9 @@ Result<Engine::Prepared> Engine::prepare_start(LockedContainer& container,
                                                const StartOptions& options) {
     ContainerRecord& record = container.record;
     Prepared out;
-    out.snapshot = TRY(snapshot_of(container));
-    std::vector<std::string> layers = out.snapshot.lower;
-    layers.insert(layers.begin(), out.snapshot.upper);
+    auto snapshot = TRY(snapshot_of(container));
+    std::vector<std::string> layers = snapshot.lower;
+    layers.insert(layers.begin(), snapshot.upper);
     LayerView view = TRY(LayerView::open(layers));
     out.bundle.user =
         TRY(resolve_user(record.config.user, record.config.extra_groups,
@@ -256,15 +264,13 @@ Result<Engine::Prepared> Engine::prepare_start(LockedContainer& container,
         out.bundle.uid_mappings = to_spec(identity.users);
         out.bundle.gid_mappings = to_spec(identity.groups);
     } else {
-        out.mapping.users = {{0, record.range.first, record.range.count}};
-        out.mapping.groups = out.mapping.users;
-        out.bundle.uid_mappings = to_spec(out.mapping.users);
+        out.bundle.uid_mappings = to_spec(mapping_of(record).users);
         out.bundle.gid_mappings = out.bundle.uid_mappings;
     }
     warn_of_missing_cgroups(settings_, record.config);
     out.bundle.id = record.id;
     out.bundle.config = record.config;
-    out.bundle.rootfs = settings_.run_directory(record.id) + "/rootfs";
+    out.bundle.rootfs = rootfs_directory(record.id);
     out.bundle.has_cgroups = !settings_.is_rootless;
     out.bundle.has_landlock_scopes = kernel::landlock_abi() >= kLandlockScopesAbi;
     out.bundle.apparmor_profile = effective_apparmor_profile(record.config);
@@ -285,8 +291,7 @@ Result<spec::RuntimeConfig> Engine::plan_bundle(LockedContainer& container,
 namespace {
 
 monitor::RootfsSettings rootfs_settings(const store::SnapshotMounts& snapshot,
-                                        const BundleInputs& bundle,
-                                        const kernel::IdMapping& mapping) {
+                                        const ContainerRecord& record, std::string target) {
     monitor::RootfsSettings out;
     if (snapshot.driver == store::SnapshotDriver::copy) {
         out.copy = snapshot.upper;
@@ -295,10 +300,11 @@ monitor::RootfsSettings rootfs_settings(const store::SnapshotMounts& snapshot,
         out.upper = snapshot.upper;
         out.work = snapshot.work;
     }
-    out.target = bundle.rootfs;
+    out.target = std::move(target);
     out.user_xattr = snapshot.userxattr;
-    out.allow_suid = !bundle.config.no_new_privileges || bundle.config.privileged;
-    if (snapshot.plain_ids) out.mapping = mapping;
+    out.allow_suid = !record.config.no_new_privileges || record.config.privileged;
+    out.is_volatile = record.auto_remove;
+    if (snapshot.plain_ids) out.mapping = mapping_of(record);
     return out;
 }
 
@@ -319,22 +325,24 @@ Result<void> write_private_file(const std::string& path, std::string_view conten
 Result<MonitorConnection> Engine::start_prepared(LockedContainer& container,
                                                  const StartOptions& options) {
     const ContainerRecord& record = container.record;
+    std::string directory = settings_.run_directory(record.id);
+    auto rootfs = rootfs_settings(TRY(snapshot_of(container)), record, rootfs_directory(record.id));
+    TRY(create_directories(rootfs.target, 0755));
+    auto monitor = TRY(take_monitor(monitor::Purpose::container));
+    TRY(monitor.mount(rootfs));
+
     prepare_apparmor(record.config);
     auto prepared = TRY(prepare_start(container, options));
     auto config = TRY(make_bundle_config(prepared.bundle));
-    std::string directory = settings_.run_directory(record.id);
     TRY(write_private_file(directory + "/config.json", spec::format_runtime_config(config)));
-    TRY(create_directories(prepared.bundle.rootfs, 0755));
     TRY(create_directories(settings_.container_directory(record.id), 0700));
-
     monitor::MonitorSettings settings;
     settings.id = record.id;
     settings.directory = directory;
     settings.runtime = TRY(runtime_command(record.config));
     settings.own_runtime = uses_own_runtime(record.config);
     settings.rootless = settings_.is_rootless;
-    settings.rootfs = rootfs_settings(prepared.snapshot, prepared.bundle, prepared.mapping);
-    settings.rootfs->is_volatile = record.auto_remove;
+    settings.rootfs = std::move(rootfs);
     settings.seeds = std::move(prepared.seeds);
     settings.terminal = record.config.terminal;
     settings.keep_stdin = record.config.open_stdin;
@@ -345,7 +353,6 @@ Result<MonitorConnection> Engine::start_prepared(LockedContainer& container,
         settings.log = {settings_.log_path(record.id), record.config.log_max_size,
                         record.config.log_max_files};
     settings.on_exit = on_exit_command(record.id);
-    auto monitor = TRY(take_monitor(monitor::Purpose::container));
     return monitor.put_to_work(settings, options.wants);
 }
 

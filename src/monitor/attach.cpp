@@ -20,7 +20,7 @@ bool is_known(uint8_t type) {
     return (type >= static_cast<uint8_t>(FrameType::hello) &&
             type <= static_cast<uint8_t>(FrameType::settings)) ||
            (type >= static_cast<uint8_t>(FrameType::created) &&
-            type <= static_cast<uint8_t>(FrameType::failed));
+            type <= static_cast<uint8_t>(FrameType::deleted));
 }
 
 }  // namespace

@@ -11,7 +11,7 @@
 // What travels over a container's attach socket (RUN/ID/attach.sock, a unix stream socket).
 //
 //   client                                monitor
-//   settings, with the lock            ->           only from who started the monitor, see handover
+//   rootfs, settings, with the lock    ->           only from who started the monitor, see handover
 //   hello (what it wants)              ->
 //                                      <- created   the process exists and waits for start
 //   start                              ->           only where the settings hold it back
@@ -21,6 +21,7 @@
 //   stdin_end, resize, signal          ->           at any time
 //                                      <- stdout_data | stderr_data
 //                                      <- exited | failed
+//                                      <- deleted   what the runtime had made is gone
 //   finished                           ->           an owner has done the on-exit work itself
 //
 // At most one stdin_data is under way per client, so that a signal never queues behind input that
@@ -37,6 +38,7 @@ enum class FrameType : uint8_t {
     signal,        ///< payload: a signal's number
     start,         ///< empty
     finished,      ///< empty
+    rootfs,        ///< payload: format_rootfs()
     settings,      ///< payload: format_settings()
     created = 64,  ///< payload: the process's pid on the host
     started,       ///< payload: the process's pid on the host
@@ -45,6 +47,7 @@ enum class FrameType : uint8_t {
     stderr_data,   ///< payload: bytes
     exited,        ///< payload: the exit code, 128+n when a signal ended it
     failed,        ///< payload: encode_error() of why it could not be made or started
+    deleted,       ///< empty; the status is saved as well
 };
 
 /// Bits of the hello byte.

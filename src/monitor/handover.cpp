@@ -19,6 +19,10 @@ std::optional<Purpose> parse_purpose(std::string_view name) {
     return std::nullopt;
 }
 
+Result<void> send_rootfs(int socket, const RootfsSettings& rootfs) {
+    return send_with_fds(socket, encode_frame(FrameType::rootfs, format_rootfs(rootfs)), {});
+}
+
 Result<void> send_handover(int socket, const MonitorSettings& settings, int lock, uint8_t wants) {
     std::string bytes = encode_frame(FrameType::settings, format_settings(settings));
     char byte = static_cast<char>(wants);
@@ -26,10 +30,16 @@ Result<void> send_handover(int socket, const MonitorSettings& settings, int lock
     return send_with_fds(socket, bytes, std::array{lock});
 }
 
-Result<std::optional<Handover>> receive_handover(int socket) {
+Result<std::optional<Handover>> receive_handover(
+    int socket, const std::function<void(const RootfsSettings& rootfs)>& on_rootfs) {
     Handover out;
     while (true) {
         auto frame = TRY(out.received.next());
+        if (frame && frame->type == FrameType::rootfs) {
+            auto rootfs = TRY(parse_rootfs(frame->payload, "root file system of the monitor"));
+            if (on_rootfs) on_rootfs(rootfs);
+            continue;
+        }
         if (frame) {
             if (frame->type != FrameType::settings || !out.lock)
                 return fail(Errc::corrupt, "the first frame to a monitor is not its settings");

@@ -55,6 +55,7 @@ Monitor::Monitor(MonitorStart start)
       lock_(std::move(start.handover.lock)),
       mounts_(std::move(start.mounts)),
       idmap_(std::move(start.idmap)),
+      rootfs_(std::move(start.rootfs)),
       own_runtime_(start.own_runtime) {
     status_.boot_id = boot_id();
     status_.monitor_pid = ::getpid();
@@ -100,14 +101,10 @@ Result<void> Monitor::enter_namespaces() {
 }
 
 Result<void> Monitor::mount_and_seed() {
-    Fd idmap;
-    if (!settings_.rootfs->mapping.empty()) {
-        if (!idmap_) idmap_.emplace(TRY(kernel::UnmappedUserNamespace::create()));
-        idmap = TRY(idmap_->map(settings_.rootfs->mapping));
-    }
-    TRY(mount_rootfs(*settings_.rootfs, idmap.get()));
-    TRY(seed_volumes(*settings_.rootfs, settings_.seeds, idmap.get()));
-    idmap_.reset();
+    if (!rootfs_) rootfs_ = mount_rootfs(*settings_.rootfs, idmap_);
+    if (!*rootfs_) return fail((*rootfs_).error());
+    TRY(seed_volumes(*settings_.rootfs, settings_.seeds, idmap_));
+    idmap_.mapped.reset();
     return {};
 }
 
@@ -278,12 +275,14 @@ void Monitor::on_container_ended(int wait_status) {
     status_.exit_code = shell_code(wait_status);
     status_.finished_at = now();
     if (!memory_events_.empty()) status_.oom_killed = count_oom_kills(memory_events_) > 0;
-    // Clients hear of it at once: an owner does its work while the runtime does its own. That all
-    // is over they know when this process closes the connection.
-    save();
+    // Clients hear of it at once: an owner does its work while the runtime does its own. What is in
+    // the status file they know when they hear of `deleted`, and that all is over when this process
+    // closes the connection.
     broadcast(FrameType::exited, std::to_string(status_.exit_code));
     stage_ = Stage::deleting;
-    if (!settings_.exec_container.empty() || !delete_container()) on_deleted();
+    bool is_deleting = settings_.exec_container.empty() && delete_container();
+    save();
+    if (!is_deleting) on_deleted();
 }
 
 /// Not tied to this process: what it has begun it shall finish.
@@ -309,6 +308,8 @@ void Monitor::on_deleted() {
         save();
         broadcast(FrameType::failed, status_.error);
     }
+    log_.reset();
+    broadcast(FrameType::deleted);
     finish_or_hand_over();
 }
 

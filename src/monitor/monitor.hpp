@@ -9,7 +9,6 @@
 
 #include "base/fd.hpp"
 #include "base/result.hpp"
-#include "kernel/idmap.hpp"
 #include "monitor/client.hpp"
 #include "monitor/handover.hpp"
 #include "monitor/log_file.hpp"
@@ -26,7 +25,8 @@ struct MonitorStart {
     Fd control;  ///< the first client: who started this monitor; may be closed
     /// What was entered while the settings were on their way.
     std::optional<Result<HostMounts>> mounts;
-    std::optional<kernel::UnmappedUserNamespace> idmap;  ///< for the layers
+    Idmap idmap;
+    std::optional<Result<void>> rootfs;  ///< how mounting it ahead of the settings went
     /// hull-runtime's whole program, for settings that ask for it.
     int (*own_runtime)(std::span<const std::string> args) = nullptr;
 };
@@ -93,7 +93,8 @@ class Monitor {
     MonitorSettings settings_;
     Fd lock_;
     std::optional<Result<HostMounts>> mounts_;  ///< until they are left
-    std::optional<kernel::UnmappedUserNamespace> idmap_;
+    Idmap idmap_;
+    std::optional<Result<void>> rootfs_;
     int (*own_runtime_)(std::span<const std::string> args);
     std::vector<std::unique_ptr<Client>> clients_;
     Fd signals_;

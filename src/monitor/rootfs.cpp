@@ -129,9 +129,14 @@ Result<void> join_user_namespace_of(pid_t monitor) {
     return kernel::join_namespace(user.get(), kernel::NamespaceKind::user);
 }
 
-Result<void> mount_rootfs(const RootfsSettings& rootfs, int idmap) {
-    Fd mount = rootfs.copy.empty() ? TRY(create_rootfs_overlay(rootfs, idmap))
-                                   : TRY(create_rootfs_copy(rootfs, idmap));
+Result<void> mount_rootfs(const RootfsSettings& rootfs, Idmap& idmap) {
+    if (!rootfs.mapping.empty()) {
+        if (!idmap.unmapped) idmap.unmapped.emplace(TRY(kernel::UnmappedUserNamespace::create()));
+        idmap.mapped = TRY(idmap.unmapped->map(rootfs.mapping));
+    }
+    Fd mount = rootfs.copy.empty() ? TRY(create_rootfs_overlay(rootfs, idmap.mapped.get()))
+                                   : TRY(create_rootfs_copy(rootfs, idmap.mapped.get()));
+    idmap.unmapped.reset();
     Fd target = TRY(open_path(rootfs.target, O_PATH | O_DIRECTORY));
     return with_context(kernel::attach_mount(mount.get(), target.get()),
                         "mount the root filesystem on " + rootfs.target);

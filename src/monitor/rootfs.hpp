@@ -1,7 +1,10 @@
 #pragma once
 
+#include <optional>
+
 #include "base/fd.hpp"
 #include "base/result.hpp"
+#include "kernel/idmap.hpp"
 #include "monitor/settings.hpp"
 
 namespace hull::monitor {
@@ -24,11 +27,17 @@ Result<void> return_to_host(HostMounts host);
 /// For exec sessions of an ordinary user: the namespace of the container's monitor.
 Result<void> join_user_namespace_of(pid_t monitor);
 
-/// Mounts the snapshot on its target: nosuid, nodev. Call after enter_mount_namespace(). What is
-/// mounted goes with the mount namespace.
-/// @param idmap  user namespace with the mapping of `rootfs`, for each layer; -1: it has none
+/// The user namespace by which layers are idmapped; made ahead of its mapping where there is time.
+struct Idmap {
+    std::optional<kernel::UnmappedUserNamespace> unmapped;
+    Fd mapped;
+};
+
+/// Mounts the snapshot on its target: nosuid, nodev, each layer idmapped when a mapping is given.
+/// Call after enter_mount_namespace(). What is mounted goes with the mount namespace.
+/// @param idmap  gets the mapping of `rootfs`
 /// @errors unsupported: the file system of the layers cannot be idmapped
-Result<void> mount_rootfs(const RootfsSettings& rootfs, int idmap);
+Result<void> mount_rootfs(const RootfsSettings& rootfs, Idmap& idmap);
 
 /// Takes the mount away again, for who cannot return to the host.
 void unmount_rootfs(const RootfsSettings& rootfs);
@@ -36,8 +45,8 @@ void unmount_rootfs(const RootfsSettings& rootfs);
 /// Copies what the image has at each new volume's place into the volume, with owners, modes and
 /// times.
 /// @param root  the mounted root filesystem
-/// @param idmap  as for mount_rootfs()
+/// @param idmap  of mount_rootfs()
 Result<void> seed_volumes(const RootfsSettings& root, const std::vector<VolumeSeed>& seeds,
-                          int idmap);
+                          const Idmap& idmap);
 
 }  // namespace hull::monitor

@@ -114,11 +114,11 @@ Result<void> seed_volume(const kernel::RootedPath& root, const VolumeSeed& seed,
 }  // namespace
 
 Result<void> seed_volumes(const RootfsSettings& rootfs, const std::vector<VolumeSeed>& seeds,
-                          int idmap) {
+                          const Idmap& idmap) {
     if (seeds.empty()) return {};
     auto root = TRY(kernel::RootedPath::open(rootfs.target));
     for (const auto& seed : seeds)
-        TRY(with_context(seed_volume(root, seed, idmap),
+        TRY(with_context(seed_volume(root, seed, idmap.mapped.get()),
                          "copy " + seed.path + " of the image into the new volume"));
     return {};
 }

@@ -63,6 +63,9 @@ inline constexpr std::string_view kMonitorLock = "monitor.lock";
 inline constexpr std::string_view kRuntimeLog = "runtime.log";
 inline constexpr std::string_view kProcessFile = "process.json";
 
+std::string format_rootfs(const RootfsSettings& rootfs);
+/// @errors invalid: names the field
+Result<RootfsSettings> parse_rootfs(std::string_view text, std::string_view what);
 std::string format_settings(const MonitorSettings& settings);
 /// @errors invalid: names the field
 Result<MonitorSettings> parse_settings(std::string_view text, std::string_view what);

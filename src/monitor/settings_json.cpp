@@ -55,6 +55,15 @@ Result<RootfsSettings> read_rootfs(const JsonReader& reader) {
 
 }  // namespace
 
+std::string format_rootfs(const RootfsSettings& rootfs) {
+    return dump_json(rootfs_json(rootfs));
+}
+
+Result<RootfsSettings> parse_rootfs(std::string_view text, std::string_view what) {
+    Json json = TRY(parse_json(text, what));
+    return read_rootfs(JsonReader(json, std::string(what)));
+}
+
 std::string format_settings(const MonitorSettings& settings) {
     Json out = {{"id", settings.id},
                 {"directory", settings.directory},

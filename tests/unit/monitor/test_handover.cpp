@@ -57,6 +57,26 @@ TEST_CASE("settings larger than one read arrive whole") {
     CHECK((*got)->lock);
 }
 
+TEST_CASE("a root filesystem goes ahead of the settings") {
+    auto pair = create_socket_pair(SOCK_STREAM).value();
+    Fd lock = open_path("/dev/null", O_RDWR).value();
+    RootfsSettings rootfs;
+    rootfs.lowers = {"/a", "/b"};
+    rootfs.target = "/t";
+    rootfs.mapping.users = {{0, 5, 1}};
+    REQUIRE(send_rootfs(pair.first.get(), rootfs));
+    REQUIRE(send_handover(pair.first.get(), some_settings(), lock.get(), 0));
+    std::vector<RootfsSettings> seen;
+    auto got = receive_handover(pair.second.get(),
+                                [&](const RootfsSettings& early) { seen.push_back(early); });
+    REQUIRE(got);
+    CHECK(*got);
+    REQUIRE(seen.size() == 1);
+    CHECK(seen[0].lowers == rootfs.lowers);
+    CHECK(seen[0].target == "/t");
+    CHECK(seen[0].mapping.users == rootfs.mapping.users);
+}
+
 TEST_CASE("a starter that goes away before the handover wants no monitor") {
     auto pair = create_socket_pair(SOCK_STREAM).value();
     pair.first.reset();

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/fd.hpp"
 #include "base/log.hpp"
 #include "cli/output.hpp"
 #include "cli/parse.hpp"
@@ -49,6 +50,13 @@ int run_verb(const CommandLine& line) {
     return std::visit(Visitor{line, global}, line.words);
 }
 
+/// What the engine has to say while it works, in the words of the command line.
+void print_record(hull::log::Level level, std::string_view message) {
+    if (level == hull::log::Level::warning) return print_warning(message);
+    (void)hull::write_all(2, "hull: " + std::string(hull::log::level_name(level)) + ": " +
+                                 std::string(message) + "\n");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -60,6 +68,8 @@ int main(int argc, char** argv) {
         print_error(line.error());
         return hull::kHullFailed;
     }
-    if (line->global.debug) hull::log::configure({.level = hull::log::Level::debug});
+    using hull::log::Level;
+    hull::log::configure(
+        {.level = line->global.debug ? Level::debug : Level::warning, .sink = print_record});
     return run_verb(*line);
 }

@@ -217,6 +217,10 @@ Result<std::string> act(Engine& engine, const std::string& verb, const std::stri
         auto removed = engine.remove(name, {.force = words.force, .volumes = words.volumes});
         bool was_gone = !removed && words.force && removed.error().code == Errc::not_found;
         if (!removed && !was_gone) return fail(std::move(removed).error());
+        if (was_gone) {
+            print_error(removed.error());
+            return std::string();
+        }
     } else if (verb == "wait") {
         return std::to_string(TRY(engine.wait(name)));
     } else if (verb == "rmi") {

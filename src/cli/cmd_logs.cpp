@@ -13,6 +13,7 @@
 #include "base/file.hpp"
 #include "base/text.hpp"
 #include "base/units.hpp"
+#include "cli/options.hpp"
 #include "cli/output.hpp"
 #include "cli/verbs.hpp"
 #include "engine/engine.hpp"
@@ -35,13 +36,15 @@ struct Selection {
 
 Result<std::optional<TimePoint>> parse_moment(const std::string& option, const std::string& text) {
     if (text.empty()) return std::nullopt;
-    if (auto when = parse_timestamp(text)) return *when;
+    if (auto when = parse_log_moment(text)) return *when;
     auto ago = parse_duration(text);
     if (ago)
         return std::chrono::system_clock::now() -
                std::chrono::duration_cast<std::chrono::system_clock::duration>(*ago);
-    return fail(Errc::invalid, option + ": " + quote(text) + " is not a time",
-                "write RFC 3339, or 10m for ten minutes ago");
+    return fail(
+        Errc::invalid, option + ": " + quote(text) + " is not a time",
+        "write it as 2026-01-31T12:30:00Z, as seconds since 1970, or as 10m for ten minutes "
+        "ago");
 }
 
 Result<Selection> to_selection(const LogsWords& words) {

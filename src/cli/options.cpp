@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <ctime>
 
 #include "base/file.hpp"
 #include "base/text.hpp"
@@ -34,7 +35,7 @@ Result<uint64_t> parse_size(std::string_view option, const std::string& text) {
                 "write bytes, or a number with b, k, m, g: 512m");
 }
 
-/// "1.5" processors in billionths, without the roundings of floating point text.
+/// "1.5" processors in billionths, without the roundings of floating point text; 0: no limit.
 Result<uint64_t> parse_cpus(const std::string& text) {
     size_t dot = text.find('.');
     std::string fraction = dot == std::string::npos ? "" : text.substr(dot + 1);
@@ -45,18 +46,18 @@ Result<uint64_t> parse_cpus(const std::string& text) {
     if (is_good) {
         fraction.resize(9, '0');
         uint64_t nano = *whole * 1'000'000'000ULL + parse_number<uint64_t>(fraction).value_or(0);
-        if (nano >= 10'000'000) return nano;
+        if (nano == 0 || nano >= 10'000'000) return nano;
     }
     return fail(Errc::invalid, "--cpus: " + quote(text) + " is not a number of processors",
-                "write a number of at least 0.01, as 1.5");
+                "write a number of at least 0.01, as 1.5, or 0 for no limit");
 }
 
 Result<void> read_limits(const RunWords& words, ContainerConfig& config) {
     if (!words.memory.empty()) {
         config.memory = TRY(parse_size("--memory", words.memory));
-        if (config.memory < kLeastMemory)
+        if (config.memory != 0 && config.memory < kLeastMemory)
             return fail(Errc::invalid, "--memory " + words.memory + " is too small for any program",
-                        "give at least 1m");
+                        "give at least 1m, or 0 for no limit");
     }
     if (!words.memory_swap.empty()) {
         if (words.memory_swap == "-1")
@@ -264,6 +265,30 @@ Result<engine::CreateRequest> to_create_request(const RunWords& words) {
         return fail(Errc::invalid, "--pull: " + quote(words.pull) + " is not known",
                     "there are missing, always and never");
     return out;
+}
+
+std::optional<std::chrono::system_clock::time_point> parse_log_moment(const std::string& text) {
+    using Clock = std::chrono::system_clock;
+    if (auto whole = parse_timestamp(text)) return *whole;
+    size_t dot = text.find('.');
+    std::string fraction = dot == std::string::npos ? "" : text.substr(dot + 1);
+    auto seconds = parse_number<int64_t>(text.substr(0, dot));
+    if (seconds && *seconds >= 0 && *seconds < 9'000'000'000 && fraction.size() <= 9 &&
+        fraction.find_first_not_of("0123456789") == std::string::npos) {
+        fraction.resize(9, '0');
+        auto nanoseconds = std::chrono::nanoseconds(parse_number<int64_t>(fraction).value_or(0));
+        return Clock::time_point(std::chrono::duration_cast<Clock::duration>(
+            std::chrono::seconds(*seconds) + nanoseconds));
+    }
+    for (const char* format : {"%Y-%m-%d", "%Y-%m-%dT%H", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"}) {
+        std::tm parts{};
+        parts.tm_isdst = -1;
+        const char* end = ::strptime(text.c_str(), format, &parts);
+        if (end == nullptr || *end != '\0') continue;
+        // mktime(3) reads /etc/localtime itself; no NSS.
+        return Clock::from_time_t(std::mktime(&parts));
+    }
+    return std::nullopt;
 }
 
 }  // namespace hull::cli

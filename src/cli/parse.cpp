@@ -200,10 +200,13 @@ Result<Words> parse_attach(const std::string& verb, const std::vector<std::strin
 
 Result<Words> parse_list(const std::string& verb, const std::vector<std::string>& args) {
     ListWords words;
+    bool latest = false;
+    std::vector<std::string> names;
     Options options(verb);
     if (verb == "ps") {
         options.flag("-a,--all", words.all, "those that do not run as well");
         options.value("-n,--last", words.last, "NUMBER", "the newest, in any state");
+        options.flag("-l,--latest", latest, "the newest one, in any state");
     } else if (verb == "images") {
         options.flag("-a,--all", words.all, "accepted for docker's sake");
         options.flag("--digests", words.digests, "with the manifests' digests");
@@ -213,8 +216,13 @@ Result<Words> parse_list(const std::string& verb, const std::vector<std::string>
     options.value("--format", words.format, "FORMAT", "table, json, or '{{.Names}} {{.State}}'");
     options.values("-f,--filter", words.filters, "NAME=VALUE",
                    "name=, id=, status=, label=, ancestor=, reference=");
+    if (verb == "images") options.rest("NAME", names, false);
     auto outcome = TRY(options.parse(args));
     if (outcome.help) return PrintWords{*outcome.help};
+    if (names.size() > 1) return fail(Errc::invalid, "hull images takes at most one name");
+    for (const auto& name : names)
+        words.filters.push_back("reference=" + name);
+    if (latest) words.last = 1;
     return words;
 }
 
@@ -249,8 +257,8 @@ Result<Words> parse_logs(const std::string& verb, const std::vector<std::string>
     options.flag("-f,--follow", words.follow, "go on until the container ends");
     options.flag("-t,--timestamps", words.timestamps, "with the time of each line");
     options.value("-n,--tail", words.tail, "LINES", "only the last ones");
-    options.value("--since", words.since, "TIME", "RFC 3339, or 10m for ten minutes ago");
-    options.value("--until", words.until, "TIME", "RFC 3339, or 10m for ten minutes ago");
+    options.value("--since", words.since, "TIME", "2026-01-31T12:30:00Z, or 10m: ten minutes ago");
+    options.value("--until", words.until, "TIME", "2026-01-31T12:30:00Z, or 10m: ten minutes ago");
     options.rest("CONTAINER", names);
     auto outcome = TRY(options.parse(args));
     if (outcome.help) return PrintWords{*outcome.help};

@@ -80,6 +80,28 @@ def test_names_ids_and_ps(any_hull):
     assert any_hull("rm", "web", check=False).code == 1
 
 
+def test_forced_removal_of_what_is_not_there(any_hull):
+    done = any_hull("rm", "-f", "nobody")  # as docker: said, and no failure
+    assert done.out == "" and "no such container: nobody" in done.err
+
+
+def test_the_latest_container_and_images_by_name(any_hull):
+    any_hull("create", "--name", "one", "busybox", "true")
+    any_hull("create", "--name", "two", "busybox", "true")
+    assert any_hull("ps", "-l", "--format", "{{.Names}}").out == "two\n"
+    any_hull("tag", "busybox", "other:v1")
+    names = "{{.Repository}}:{{.Tag}}"
+    assert any_hull("images", "other", "--format", names).out == "other:v1\n"
+    assert any_hull("images", "busybox:latest", "--format", names).out == "busybox:latest\n"
+    assert any_hull("images", "-q", "nothing").out == ""
+    any_hull("images", "one", "two", code=125)
+
+
+def test_warnings_are_lines_of_the_command(hull, busybox_image, scratch):
+    done = hull("run", "--rm", "-v", f"{scratch}:/x", busybox_image, "true")
+    assert done.err.startswith("hull: warning: root owns ") and len(done.err.splitlines()) == 1
+
+
 def test_logs_exec_kill_wait_and_restart(any_hull):
     any_hull("run", "-d", "--name", "c1", "busybox", "sh", "-c", "echo out; echo err >&2; exec sleep 300")
     wait_until(lambda: any_hull("logs", "c1").out == "out\n", "the log has the line")

@@ -88,6 +88,24 @@ TEST_CASE("help teaches by examples") {
     }
 }
 
+TEST_CASE("moments of a log are written in docker's ways") {
+    auto seconds = [](const std::string& text) {
+        auto moment = parse_log_moment(text);
+        REQUIRE_MESSAGE(moment, text);
+        return std::chrono::duration<double>(moment->time_since_epoch()).count();
+    };
+    CHECK(seconds("2020-01-01T00:00:00Z") == 1577836800);
+    CHECK(seconds("2020-01-01T01:00:00+01:00") == 1577836800);
+    CHECK(seconds("1577836800") == 1577836800);
+    CHECK(seconds("1577836800.5") == 1577836800.5);
+    double day = seconds("2020-01-01");  // local time
+    CHECK(seconds("2020-01-01T12") == day + 12 * 3600);
+    CHECK(seconds("2020-01-01T12:30") == day + 12.5 * 3600);
+    CHECK(seconds("2020-01-01T12:30:01") == day + 12.5 * 3600 + 1);
+    for (const char* bad : {"", "yesterday", "2020-13-01", "2020-01-01x", "1577836800.x", "-5"})
+        CHECK_FALSE_MESSAGE(parse_log_moment(bad), bad);
+}
+
 TEST_CASE("words become a request, and nonsense is refused by its option") {
     RunWords words;
     words.image = "busybox";
@@ -108,6 +126,9 @@ TEST_CASE("words become a request, and nonsense is refused by its option") {
         change(bad);
         return !to_create_request(bad).has_value();
     };
+    words.memory = words.cpus = "0";  // as docker: no limit
+    CHECK(to_create_request(words).value().options.memory == 0);
+    CHECK(to_create_request(words).value().options.nano_cpus == 0);
     CHECK(refuse([](RunWords& w) { w.memory = "lots"; }));
     CHECK(refuse([](RunWords& w) { w.memory = "10"; }));
     CHECK(refuse([](RunWords& w) { w.cpus = "-1"; }));

@@ -6,6 +6,7 @@
 #include "base/text.hpp"
 #include "kernel/cgroup.hpp"
 #include "kernel/cgroup_file.hpp"
+#include "kernel/kernel_file.hpp"
 
 namespace hull::kernel {
 namespace {
@@ -134,7 +135,7 @@ Result<const CgroupLayout*> cgroup_layout() {
     static std::optional<CgroupLayout> known;
     if (known) return &*known;
     auto mountinfo = TRY(with_context(read_file("/proc/self/mountinfo"), "find the cgroup mounts"));
-    auto own = TRY(with_context(read_file("/proc/self/cgroup"), "find the cgroup mounts"));
+    auto own = TRY(with_context(read_kernel_file("/proc/self/cgroup"), "find the cgroup mounts"));
     auto layout = TRY(with_context(parse_cgroup_layout(mountinfo, own), "find the cgroup mounts"));
     if (layout.v2) {
         auto text = TRY(read_file(join_path(layout.v2->mount_point, "cgroup.controllers")));

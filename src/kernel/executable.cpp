@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 #include <array>
 #include <cerrno>
 #include <climits>
+#include <cstdint>
 #include <string_view>
 #include <vector>
 
@@ -71,9 +73,12 @@ Result<Fd> copy_to_memory() {
 }  // namespace
 
 bool is_executable_protected() {
-    struct statvfs info{};
-    // The flags of the mount that the magic link leads to.
-    if (::statvfs(kOwnFile, &info) == 0 && (info.f_flag & ST_RDONLY) != 0) return true;
+    struct statfs info{};
+    // Of the mount that the magic link leads to. A file in memory is on a tmpfs.
+    if (::statfs(kOwnFile, &info) == 0) {
+        if ((static_cast<unsigned long>(info.f_flags) & ST_RDONLY) != 0) return true;
+        if (static_cast<uint64_t>(info.f_type) != kTmpfsMagic) return false;
+    }
     std::array<char, 32> target{};
     const ssize_t size = ::readlink(kOwnFile, target.data(), target.size());
     if (size <= 0 ||
@@ -84,9 +89,10 @@ bool is_executable_protected() {
     return seals >= 0 && (seals & F_SEAL_WRITE) != 0;
 }
 
-Result<void> continue_from_protected_file(std::span<const std::string> args) {
+Result<void> protect_own_file(std::span<const std::string> args) {
     if (is_executable_protected()) return {};
     auto file = mount_read_only();
+    if (file && continue_from_file(file->get())) return {};
     if (!file) file = copy_to_memory();
     if (!file) return fail(std::move(file).error().with_context("protect our own program"));
     std::vector<char*> words;

@@ -15,6 +15,7 @@
 
 #include "base/file.hpp"
 #include "base/text.hpp"
+#include "kernel/kernel_file.hpp"
 #include "kernel/uapi.hpp"
 
 namespace hull::kernel {
@@ -163,7 +164,7 @@ Result<ProcessStat> parse_process_stat(std::string_view text) {
 }
 
 Result<ProcessStat> read_process_stat(pid_t pid) {
-    auto text = read_file("/proc/" + std::to_string(pid) + "/stat");
+    auto text = read_kernel_file("/proc/" + std::to_string(pid) + "/stat");
     if (!text) {
         int cause = text.error().sys_errno;
         if (cause == ENOENT || cause == ESRCH) return fail_no_process("pid " + std::to_string(pid));

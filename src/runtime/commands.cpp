@@ -152,11 +152,11 @@ bool becomes_container(std::string_view command) {
     return command == "create" || command == "run" || command == "exec";
 }
 
-/// Starts over from a file that no container can write to.
+/// From here on this program runs from a file that no container can write to.
 void protect_own_program(std::span<const std::string> args) {
     std::vector<std::string> words = {"hull-runtime"};
     words.insert(words.end(), args.begin(), args.end());
-    if (auto done = kernel::continue_from_protected_file(words); !done)
+    if (auto done = kernel::protect_own_file(words); !done)
         log::warning("a container without user namespace could overwrite hull-runtime: " +
                      done.error().to_string());
 }

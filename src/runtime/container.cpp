@@ -9,6 +9,7 @@
 
 #include "base/file.hpp"
 #include "base/text.hpp"
+#include "kernel/kernel_file.hpp"
 
 namespace hull::runtime {
 
@@ -43,7 +44,8 @@ Result<void> check_container_id(std::string_view id) {
 
 Result<std::string> read_boot_id() {
     static std::string boot_id;
-    if (boot_id.empty()) boot_id = trim(TRY(read_file("/proc/sys/kernel/random/boot_id", 128)));
+    if (boot_id.empty())
+        boot_id = trim(TRY(kernel::read_kernel_file("/proc/sys/kernel/random/boot_id")));
     return boot_id;
 }
 
@@ -182,7 +184,9 @@ Result<void> Container::save() const {
 }
 
 Result<void> Container::save_config(std::string_view text) const {
-    return replace_file(config_path(), text);
+    // Nobody reads it before there is a process.
+    Fd file = TRY(open_path(config_path(), O_WRONLY | O_CREAT | O_TRUNC, 0600));
+    return with_context(write_all(file.get(), text), "write " + config_path());
 }
 
 bool Container::waits_for_start() const {

@@ -2,6 +2,7 @@
 hostile configuration or a racing process. Each attempt must fail, and where that is possible the test shows first
 that the trap itself works (a naive program walks into it)."""
 
+import errno
 import hashlib
 import io
 import json
@@ -17,6 +18,7 @@ import time
 import pytest
 
 from harness.programs import popen, run
+from harness.waiting import wait_until
 
 
 def put(bundle, program, path="payload"):
@@ -111,6 +113,48 @@ def test_a_program_that_is_a_link_to_the_runtime_cannot_overwrite_it(runtime, wa
     assert "open ok" in written, written  # the attack got this far
     assert "write EROFS" in written or "write EPERM" in written, written
     assert hashlib.sha256(own.read_bytes()).hexdigest() == before
+
+
+def program_links(pid, file):
+    """Descriptors, open for reading, of all that leads from process `pid` to its program `file`: /proc/PID/exe and each
+    of its mappings."""
+    folder = f"/proc/{pid}/map_files"
+    links = [f"{folder}/{name}" for name in os.listdir(folder) if os.path.samefile(f"{folder}/{name}", file)]
+    assert links, "the program is not mapped from its file"
+    return [os.open(link, os.O_RDONLY) for link in (f"/proc/{pid}/exe", *links)]
+
+
+def write_error(fd):
+    """What reopening `fd` for writing gives; 0: it works."""
+    try:
+        os.close(os.open(f"/proc/self/fd/{fd}", os.O_WRONLY))
+    except OSError as error:
+        return error.errno
+    finally:
+        os.close(fd)
+    return 0
+
+
+def test_a_runtime_that_makes_a_container_runs_from_a_read_only_mount(runtime, bundle, scratch):
+    """Nothing leads to the writable file, neither /proc/PID/exe nor a mapping, before the container has anything."""
+    own = scratch / "hull-runtime"
+    shutil.copy(runtime.program, own)
+    runtime.program = own
+    words = [str(a) for a in runtime.arguments("create", "--bundle", bundle(), runtime.new_id())]
+    command = subprocess.Popen(words, env={**os.environ, "HULL_DEBUG_PAUSE_AT": "directory_made"},
+                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: open(f"/proc/{command.pid}/stat").read().rpartition(")")[2].split()[0] == "T", "the pause")
+        links = program_links(command.pid, own)
+        # What the exchange of the file must not lose.
+        assert open(f"/proc/{command.pid}/cmdline").read().split("\0")[1:-1] == words[1:]
+        assert "HULL_DEBUG_PAUSE_AT=directory_made" in open(f"/proc/{command.pid}/environ").read().split("\0")
+    finally:
+        command.kill()
+        command.wait()
+        runtime("delete", "--force", words[-1])
+    # While it ran, the kernel itself refused (ETXTBSY).
+    assert {write_error(fd) for fd in links} == {errno.EROFS}
 
 
 def detached(runtime, *args):

@@ -8,10 +8,12 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/closing.hpp"
+
 namespace hull {
 
 void Fd::reset(int fd) {
-    if (fd_ >= 0) ::close(fd_);
+    if (fd_ >= 0 && !ClosedTogether::takes(fd_)) ::close(fd_);
     fd_ = fd;
 }
 
@@ -37,6 +39,8 @@ Result<Fd> open_path(const std::string& path, int flags, mode_t mode) {
 Result<Pipe> create_pipe() {
     std::array<int, 2> ends{};
     if (::pipe2(ends.data(), O_CLOEXEC) < 0) return fail_errno(errno, "create a pipe");
+    for (const int fd : ends)
+        ClosedTogether::exempt(fd);
     return Pipe{Fd{ends[0]}, Fd{ends[1]}};
 }
 
@@ -44,12 +48,14 @@ Result<SocketPair> create_socket_pair(int type) {
     std::array<int, 2> ends{};
     if (::socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ends.data()) < 0)
         return fail_errno(errno, "create a socket pair");
+    for (const int fd : ends)
+        ClosedTogether::exempt(fd);
     return SocketPair{Fd{ends[0]}, Fd{ends[1]}};
 }
 
 Result<std::string> read_all(int fd, size_t limit) {
     std::string out;
-    std::array<char, 16384> buffer{};
+    std::array<char, 16384> buffer;  // what read(2) does not fill costs no memory
     for (;;) {
         ssize_t got = ::read(fd, buffer.data(), buffer.size());
         if (got < 0 && errno == EINTR) continue;

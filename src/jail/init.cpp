@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 
+#include "base/closing.hpp"
 #include "base/log.hpp"
 #include "base/spawn.hpp"
 #include "jail/hooks.hpp"
@@ -182,6 +183,9 @@ Result<void> run_program(ProgramSetup& setup, int start_fifo,
 
 void run_launch_child(LaunchSetup& setup, const ChildEnd& channel) {
     log_through(channel);
+    // close_host_descriptors() ends all of them.
+    ClosedTogether closing;
+    closing.abandon();
     setup.program.channel = &channel;
     const auto run = [&]() -> Result<void> {
         if (setup.waits_for_go) take_mapped_sources(setup, TRY(channel.wait_for_go()));

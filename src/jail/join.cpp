@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "base/closing.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
 #include "jail/init.hpp"
@@ -113,6 +114,8 @@ Result<void> run_in_container(const JoinRequest& request, ProgramSetup& setup, u
 [[noreturn]] void run_join_child(const JoinRequest& request, const ChildEnd& channel,
                                  uint64_t flags, std::atomic<int>* listener) {
     log_through(channel);
+    ClosedTogether closing;  // by close_host_descriptors()
+    closing.abandon();
     ProgramSetup setup{.process = request.process,
                        .container_id = request.container_id,
                        .seccomp = request.seccomp,

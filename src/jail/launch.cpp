@@ -6,6 +6,7 @@
 
 #include <cerrno>
 
+#include "base/closing.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
 #include "jail/init.hpp"
@@ -186,6 +187,7 @@ Result<Child> create_child(LaunchSetup& setup, Channel& channel) {
 }  // namespace
 
 Result<Launched> launch(const LaunchRequest& request) {
+    const ClosedTogether closing;
     auto setup = TRY(create_setup(request));
     TRY(prepare(setup));
     auto channel = TRY(create_channel());

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <climits>
 
+#include "base/closing.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
 #include "jail/mount_tools.hpp"
@@ -89,7 +90,10 @@ Result<void> close_host_descriptors(ProgramSetup& setup) {
             TRY(kernel::close_fds(static_cast<unsigned>(next), static_cast<unsigned>(fd - 1)));
         next = fd + 1;
     }
-    return kernel::close_fds(static_cast<unsigned>(next));
+    TRY(kernel::close_fds(static_cast<unsigned>(next)));
+    // Later ones must be gone again before anybody can name them by /proc/self/fd.
+    ClosedTogether::end();
+    return {};
 }
 
 namespace {

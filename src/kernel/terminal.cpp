@@ -10,6 +10,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/closing.hpp"
 #include "base/file.hpp"
 #include "kernel/mount.hpp"
 
@@ -89,6 +90,7 @@ Result<Fd> connect_console_socket(const std::string& path) {
     std::memcpy(address.sun_path, name.c_str(), name.size() + 1);
     Fd socket{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
     if (!socket) return fail_errno(errno, "make a socket");
+    ClosedTogether::exempt(socket.get());
     if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) < 0)
         return fail_errno(errno, "connect to console socket " + path,
                           "somebody must listen on it before the container is created");

@@ -11,11 +11,13 @@
 #include <csignal>
 #include <cstdlib>
 
+#include "base/closing.hpp"
 #include "base/file.hpp"
 #include "base/json_writer.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
 #include "base/units.hpp"
+#include "kernel/executable.hpp"
 #include "kernel/terminal.hpp"
 #include "runtime/create_cgroup.hpp"
 #include "runtime/delete.hpp"
@@ -138,7 +140,8 @@ class Creation {
     }
 
   private:
-    Result<jail::Launched> make() {
+    Result<void> make_host_side() {
+        const ClosedTogether closing;
         pause_point("directory_made");
         TRY(record());
         TRY(make_files());
@@ -146,13 +149,18 @@ class Creation {
         TRY(make_cgroup());
         pause_point("cgroup_made");
         TRY(create_intel_rdt(prepared_.config, container_.state));
-        auto seccomp = TRY(load_seccomp());
+        seccomp_ = TRY(load_seccomp());
+        return {};
+    }
+
+    Result<jail::Launched> make() {
+        TRY(make_host_side());
         Fd fifo;
         if (request_.waits_in_fifo) fifo = TRY(make_fifo());
         Fd console = TRY(connect_console());
         hook_files_ = TRY(open_hook_files(container_.state.annotations));
         jail::LaunchRequest launch = launch_request();
-        launch.seccomp = seccomp ? &*seccomp : nullptr;
+        launch.seccomp = seccomp_ ? &*seccomp_ : nullptr;
         launch.start_fifo = fifo.get();
         launch.console_socket = console ? console.get() : request_.console_fd;
         launch.start_at_once = can_start_at_once();
@@ -307,6 +315,7 @@ class Creation {
     std::optional<ScopeKeeper> keeper_;
     Fd delegated_;  ///< cgroup.procs of the cgroup that the container manages itself
     HookFiles hook_files_;
+    std::optional<kernel::SeccompProgram> seccomp_;
     bool hooks_ran_ = false;
 };
 
@@ -314,6 +323,8 @@ class Creation {
 
 Result<Created> create_container(const Settings& settings, const CreateRequest& request,
                                  const Prepared& prepared) {
+    // What reads and checks a configuration has done its part.
+    kernel::give_back_program_pages();
     Container container = TRY(Container::create(settings.root, request.id));
     return Creation{settings, request, prepared, std::move(container)}.run();
 }

@@ -5,6 +5,7 @@
 #include "base/file.hpp"
 #include "base/text.hpp"
 #include "jail/launch.hpp"
+#include "kernel/executable.hpp"
 #include "kernel/terminal.hpp"
 #include "runtime/container.hpp"
 #include "runtime/create.hpp"
@@ -155,6 +156,8 @@ class Exec {
         else
             seccomp_ = container_plan_.seccomp_program;
         plan_.keep_original_groups = container_plan_.process.keep_original_groups;
+        // What reads a configuration has done its part.
+        kernel::give_back_program_pages();
         return request_.detach ? run_detached() : run_attached();
     }
 

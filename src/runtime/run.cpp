@@ -2,6 +2,7 @@
 
 #include <csignal>
 
+#include "base/closing.hpp"
 #include "base/log.hpp"
 #include "runtime/delete.hpp"
 #include "runtime/foreground.hpp"
@@ -58,6 +59,7 @@ Result<void> destroy_ended(Created& created) {
 }
 
 Result<int> run_attached(const Settings& settings, RunRequest& request) {
+    std::optional<ClosedTogether> closing;
     CreateRequest& create = request.create;
     // Whether there is a terminal is known only from the configuration: prepared first without one.
     create.console_fd = create.console_socket.empty() ? kAnyConsole : -1;
@@ -76,6 +78,7 @@ Result<int> run_attached(const Settings& settings, RunRequest& request) {
         foreground.stay_with(created.process.pid, created.process.pidfd.get(), std::move(*notify));
     if (!ended) return destroy_after(std::move(ended).error(), created);
     pause_point("ended");
+    closing.emplace().abandon();  // the kernel closes what this process ends with
     if (!request.keep) TRY(destroy_ended(created));
     return ended->shell_code();
 }

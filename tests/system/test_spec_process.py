@@ -7,11 +7,13 @@ import re
 import select
 import signal
 import socket
+from pathlib import Path
 
 import pytest
 
 from harness.bundles import Runtime
 from harness.programs import run
+from harness.waiting import wait_until
 
 
 def shell(script):
@@ -456,6 +458,25 @@ def test_a_container_with_two_megabytes_starts(runtime, bundle, payload):
     it = bundle(["/payload", "exit", "5"], change)
     run("cp", payload, it.rootfs / "payload")
     run_it(runtime, it, code=5)
+
+
+@pytest.mark.needs("cgroup:memory", "cgroup_v1")
+def test_busybox_starts_in_two_megabytes_and_nothing_is_killed_for_memory(runtime, bundle):
+    """On the way there, the container's first process has what its parent had: that counts against the limit."""
+    cgroup = f"hull-spec-two-{os.getpid()}"
+
+    def change(config):
+        config["linux"]["cgroupsPath"] = "/" + cgroup
+        config["linux"]["resources"] = {"memory": {"limit": 2 * 1024 * 1024}}
+    it = bundle(["/bin/true"], change)
+    run_it(runtime, it)
+    id = runtime.create(it)
+    runtime("start", id)
+    wait_until(lambda: runtime.state(id)["status"] == "stopped", "the end of /bin/true")
+    control = Path("/sys/fs/cgroup/memory", cgroup, "memory.oom_control").read_text()
+    assert "oom_kill 0" in control.splitlines(), control
+    assert int(Path("/sys/fs/cgroup/memory", cgroup, "memory.limit_in_bytes").read_text()) == 2 * 1024 * 1024
+    runtime("delete", id)
 
 
 # --- beside the peers ---

@@ -86,6 +86,9 @@ Result<void> build_dev(LaunchSetup& setup) {
         mount->type != "tmpfs" || mount->copy_up)
         return {};
     kernel::FilesystemRequest request{.type = "tmpfs", .source = mount->source};
+    // "ro" comes when it is filled.
+    request.attributes =
+        (mount->attributes.set | mount->recursive_attributes.set) & ~uint64_t{MOUNT_ATTR_RDONLY};
     for (const auto& parameter : mount->parameters)
         for (auto& option : kernel::parse_filesystem_options(parameter))
             request.options.push_back(std::move(option));

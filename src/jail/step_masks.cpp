@@ -27,8 +27,7 @@ const kernel::DeviceNode kNull{.path = "/dev/null", .major = 1, .minor = 3};
 
 Result<void> build_mask_sources(LaunchSetup& setup) {
     if (setup.plan->masked_paths.empty() || !setup.has_mount_namespace()) return {};
-    auto made = kernel::create_mount(
-        {.type = "tmpfs", .source = "tmpfs", .options = {{"mode", "755"}, {"size", "0"}}});
+    auto made = kernel::create_mount({.type = "tmpfs", .source = "tmpfs"});
     // In the parent; the child, which finds none, calls this again.
     if (!made && is_left_to_child(setup, made.error()) && setup.program.channel == nullptr)
         return {};
@@ -110,23 +109,17 @@ Result<bool> attach(int mount, const Place& place) {
     return fail_errno(errno, "attach a mount");
 }
 
-/// True when the place is there and a folder.
-Result<std::optional<bool>> is_folder(const Place& place) {
-    struct stat info{};
-    if (::fstatat(place.directory, place.name.c_str(), &info,
-                  AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) == 0)
-        return S_ISDIR(info.st_mode);
-    if (errno == ENOENT || errno == ENOTDIR) return std::optional<bool>{};
-    return fail_errno(errno, "look at it");
-}
-
 Result<void> mask(const LaunchSetup& setup, Masks& masks, const std::string& path) {
     const auto place = TRY(find_place(setup, path));
     if (!place) return {};
-    const auto folder = TRY(is_folder(*place));
-    if (!folder) return {};
-    TRY(attach(*folder ? TRY(masks.folder()) : TRY(masks.file()), *place));
-    *folder ? masks.used_folder() : masks.used_file();
+    // Without a look at what it is: most paths are not there at all, and most others are files.
+    const auto attached = attach(TRY(masks.file()), *place);
+    if (attached && *attached) masks.used_file();
+    if (attached) return {};
+    // The answer when a file would go on a folder (move_mount(2): EINVAL).
+    if (attached.error().sys_errno != EINVAL && attached.error().sys_errno != ENOTDIR)
+        return fail(attached.error());
+    if (TRY(attach(TRY(masks.folder()), *place))) masks.used_folder();
     return {};
 }
 

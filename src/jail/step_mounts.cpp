@@ -109,7 +109,8 @@ Result<void> set_attributes(int fd, const MountPlan& mount, uint64_t without = 0
     return {};
 }
 
-Result<Fd> create_filesystem(const Plan& plan, const MountPlan& mount, uint64_t without) {
+kernel::FilesystemRequest filesystem_request(const Plan& plan, const MountPlan& mount,
+                                             uint64_t without) {
     kernel::FilesystemRequest request{.type = mount.type, .source = mount.source};
     request.attributes = (mount.attributes.set | mount.recursive_attributes.set) & ~without;
     for (const auto& parameter : mount.parameters) {
@@ -119,12 +120,30 @@ Result<Fd> create_filesystem(const Plan& plan, const MountPlan& mount, uint64_t 
         else
             request.options.push_back({parameter.substr(0, equals), parameter.substr(equals + 1)});
     }
-    if (mount.type != "proc" && mount.type != "sysfs") TRY(add_mount_label(plan, request));
-    Fd fd = TRY(kernel::create_mount(request));
+    if (!plan.mount_label.empty() && mount.type != "proc" && mount.type != "sysfs")
+        request.options.push_back({plan.mount_label_option, plan.mount_label});
+    return request;
+}
+
+Result<Fd> create_filesystem(const Plan& plan, const MountPlan& mount, uint64_t without) {
+    Fd fd = TRY(kernel::create_mount(filesystem_request(plan, mount, without)));
     if (mount.propagation.kind != Propagation::unchanged)
         TRY(kernel::set_mount_attributes(
             fd.get(), {.propagation = propagation_flag(mount.propagation.kind)}));
     return fd;
+}
+
+/// Hooks see the working directory; without any it is nobody's until the change of root.
+bool may_change_directory(const LaunchSetup& setup) {
+    return setup.plan->create_container_hooks.empty();
+}
+
+/// devpts, mqueue, shm and the like: nothing has to be done to them before or after.
+bool is_mounted_at_once(const LaunchSetup& setup, const MountPlan& mount, int target) {
+    if (!may_change_directory(setup) || mount.copy_up ||
+        mount.propagation.kind != Propagation::unchanged)
+        return false;
+    return kernel::mount_on_directory(target, filesystem_request(*setup.plan, mount, 0));
 }
 
 /// proc and sysfs belong to namespaces. Where these belong to somebody else (the host's network in
@@ -162,10 +181,14 @@ Result<void> mount_filesystem(LaunchSetup& setup, const MountPlan& mount) {
     const Fd target = TRY(open_mount_target(*setup.root, mount.target, TargetKind::directory));
     const bool is_tmpfs = mount.type == "tmpfs";
     const uint64_t later = is_tmpfs ? mount.attributes.set & MOUNT_ATTR_RDONLY : 0;
+    const bool is_dev = mount.target == "/dev" && setup.dev_mount;
+    if (!is_dev && is_mounted_at_once(setup, mount, target.get())) return {};
     Fd fd;
-    if (mount.target == "/dev" && setup.dev_mount) {
+    if (is_dev) {  // made with its attributes
         fd = std::move(setup.dev_mount);
-        TRY(set_attributes(fd.get(), mount, later));
+        if (mount.propagation.kind != Propagation::unchanged)
+            TRY(kernel::set_mount_attributes(
+                fd.get(), {.propagation = propagation_flag(mount.propagation.kind)}));
     } else {
         fd = TRY(create_filesystem(*setup.plan, mount, later));
     }
@@ -224,11 +247,15 @@ Result<void> link_controllers(int directory, const std::string& name) {
     return {};
 }
 
-Result<void> attach_view(int directory, const CgroupView& view) {
-    const Fd mount = TRY(kernel::clone_mount(AT_FDCWD, view.directory));
+/// By name: the tmpfs is ours and holds nothing but what was made here.
+/// @param is_entered  it is the working directory
+Result<void> attach_view(int directory, const CgroupView& view, bool is_entered) {
     if (::mkdirat(directory, view.name.c_str(), 0755) < 0)
         return fail_errno(errno, "make a folder for hierarchy " + quote(view.name));
-    // By name: the tmpfs is ours and holds nothing but what was made here.
+    if (is_entered &&
+        ::mount(view.directory.c_str(), view.name.c_str(), nullptr, MS_BIND, nullptr) == 0)
+        return link_controllers(directory, view.name);
+    const Fd mount = TRY(kernel::clone_mount(AT_FDCWD, view.directory));
     if (::move_mount(mount.get(), "", directory, view.name.c_str(), MOVE_MOUNT_F_EMPTY_PATH) < 0)
         return fail_errno(errno, "attach hierarchy " + quote(view.name));
     return link_controllers(directory, view.name);
@@ -239,8 +266,9 @@ Result<void> mount_cgroup_views(LaunchSetup& setup, const MountPlan& mount, int 
     const Fd tmpfs = TRY(
         kernel::create_mount({.type = "tmpfs", .source = "tmpfs", .options = {{"mode", "755"}}}));
     TRY(kernel::attach_mount(tmpfs.get(), target));
+    const bool is_entered = may_change_directory(setup) && ::fchdir(tmpfs.get()) == 0;
     for (const auto& view : setup.request->cgroup_views)
-        TRY(attach_view(tmpfs.get(), view));
+        TRY(attach_view(tmpfs.get(), view, is_entered));
     auto all = attributes;
     all.recursive = true;
     all.propagation = propagation_flag(mount.propagation.kind);

@@ -163,11 +163,12 @@ Result<CapabilitySet> read_effective_capabilities() {
 }
 
 Result<void> limit_bounding_set(CapabilitySet keep) {
-    for (int i = 0; i <= last_capability(); ++i) {
+    for (int i = 0; i <= kMaxCapability; ++i) {
         if (keep.has(i)) continue;
         auto number = static_cast<unsigned long>(i);
         if (::prctl(PR_CAPBSET_DROP, number, 0UL, 0UL, 0UL) == 0) continue;
         int cause = errno;
+        if (cause == EINVAL) return {};  // the kernel knows neither this one nor any further
         // Without CAP_SETPCAP: no matter if it is not there anyway.
         if (cause == EPERM && !is_bounding(i)) continue;
         return fail_errno(cause, "drop " + capability_name(i) + " from the bounding set",
@@ -223,9 +224,23 @@ Result<void> fit_to_present(CapabilitySets& wanted, const CapabilitySets& presen
     return {};
 }
 
+/// False with errno: the kernel refused.
+bool set_data(const CapabilitySets& sets) {
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    CapData data;
+    for (unsigned int word = 0; word < 2; ++word) {
+        auto part = [word](CapabilitySet set) {
+            return static_cast<uint32_t>(set.bits >> (32U * word));
+        };
+        data.words[word] = {part(sets.effective), part(sets.permitted), part(sets.inheritable)};
+    }
+    return ::syscall(SYS_capset, &header, data.words.data()) == 0;
+}
+
 Result<void> set_ambient(CapabilitySet ambient) {
     if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0UL, 0UL, 0UL) < 0)
         return fail_errno(errno, "clear the ambient capabilities");
+    if (ambient.empty()) return {};
     for (int i = 0; i <= last_capability(); ++i) {
         if (!ambient.has(i)) continue;
         if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, static_cast<unsigned long>(i), 0UL, 0UL) <
@@ -238,20 +253,12 @@ Result<void> set_ambient(CapabilitySet ambient) {
 }  // namespace
 
 Result<void> apply_capabilities(const CapabilitySets& sets, ApplyOptions options) {
+    // The usual case: all of it may be had, and needs no look at what is there.
+    if (sets.ambient.empty() && sets.inheritable.empty() && set_data(sets)) return set_ambient({});
     CapabilitySets wanted = sets;
     CapabilitySets present = from_data(TRY(get_data()));
     TRY(fit_to_present(wanted, present, options.clamp));
-    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-    CapData data;
-    for (unsigned int word = 0; word < 2; ++word) {
-        auto part = [word](CapabilitySet set) {
-            return static_cast<uint32_t>(set.bits >> (32U * word));
-        };
-        data.words[word] = {part(wanted.effective), part(wanted.permitted),
-                            part(wanted.inheritable)};
-    }
-    if (::syscall(SYS_capset, &header, data.words.data()) < 0)
-        return fail_errno(errno, "set the capabilities");
+    if (!set_data(wanted)) return fail_errno(errno, "set the capabilities");
     return set_ambient(wanted.ambient);
 }
 

@@ -20,9 +20,8 @@ namespace hull::kernel {
 namespace {
 
 Result<void> inherit_from_parent(const std::string& path, CgroupApply apply) {
-    auto parent = TRY(open_path(parent_path(path), O_PATH | O_DIRECTORY));
     auto child = TRY(open_path(path, O_PATH | O_DIRECTORY));
-    return with_context(inherit_cpuset(parent.get(), child.get(), apply), "set up " + path);
+    return with_context(inherit_cpuset(child.get(), apply), "set up " + path);
 }
 
 tl::unexpected<Error> make_failed(int code, const std::string& path) {

@@ -232,12 +232,12 @@ Result<void> apply_v1_resources(std::span<const ControllerDirectory> directories
     return {};
 }
 
-Result<void> inherit_cpuset(int parent, int child, CgroupApply apply) {
-    for (const char* file : {"cpuset.cpus", "cpuset.mems"}) {
+Result<void> inherit_cpuset(int child, CgroupApply apply) {
+    for (const std::string file : {"cpuset.cpus", "cpuset.mems"}) {
         // What somebody else made keeps what it has. A new one is empty, or (cgroup.clone_children)
         // has the parent's: not looking saves two of the slow opens.
         if (!apply.is_new && !TRY(read_cgroup_file(child, file)).empty()) continue;
-        auto inherited = TRY(read_cgroup_file(parent, file));
+        auto inherited = TRY(read_cgroup_file(child, "../" + file));
         if (inherited.empty()) continue;
         TRY(write_cgroup_file(child, file, inherited));
     }

@@ -21,6 +21,6 @@ Result<void> apply_v1_resources(std::span<const ControllerDirectory> directories
                                 const CgroupResources& resources, CgroupApply apply);
 
 /// Gives a new cpuset directory its parent's CPUs and memory nodes: an empty one takes no process.
-Result<void> inherit_cpuset(int parent, int child, CgroupApply apply);
+Result<void> inherit_cpuset(int child, CgroupApply apply);
 
 }  // namespace hull::kernel

@@ -4,28 +4,15 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
-#include <cstring>
-#include <optional>
-
-#include "base/text.hpp"
 
 namespace hull::kernel {
 
 namespace {
 
-constexpr uint32_t kUserSearch = 0x00080000;  // KEY_USR_SEARCH, keyctl_setperm(3)
-
-/// The permissions in "keyring;0;0;3f1b0000;name".
-std::optional<uint32_t> read_permissions(long key) {
-    std::array<char, 512> text{};
-    long size = ::syscall(SYS_keyctl, KEYCTL_DESCRIBE, key, text.data(), text.size());
-    if (size <= 0 || static_cast<size_t>(size) > text.size()) return std::nullopt;
-    auto fields = split(std::string_view(text.data(), ::strnlen(text.data(), text.size())), ';');
-    if (fields.size() < 5) return std::nullopt;
-    return parse_number<uint32_t>(fields[3], 16);
-}
+/// What the kernel gives a new session keyring (security/keys/process_keys.c: all but setattr to
+/// its possessor; view, read and link to its user), and KEY_USR_SEARCH: keyctl_setperm(3).
+constexpr uint32_t kPermissions = 0x3f130000 | 0x00080000;
 
 }  // namespace
 
@@ -38,9 +25,7 @@ Result<int32_t> create_session_keyring(const std::string& name) {
         if (cause == ENOSYS || cause == EPERM) hint = "use --no-new-keyring";
         return fail_errno(cause, "make a session keyring", hint);
     }
-    auto permissions = read_permissions(key);
-    if (!permissions) return fail(Errc::internal, "cannot read the session keyring's permissions");
-    if (::syscall(SYS_keyctl, KEYCTL_SETPERM, key, *permissions | kUserSearch) < 0)
+    if (::syscall(SYS_keyctl, KEYCTL_SETPERM, key, kPermissions) < 0)
         return fail_errno(errno, "set the session keyring's permissions");
     return static_cast<int32_t>(key);
 }

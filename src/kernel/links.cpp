@@ -4,6 +4,7 @@
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -114,9 +115,14 @@ Result<void> add_address(NetlinkSocket& socket, const LinkAddress& address) {
 }
 
 Result<void> bring_loopback_up() {
-    constexpr int32_t kLoopback = 1;  // the first interface of every network namespace
-    NetlinkSocket socket = TRY(NetlinkSocket::open());
-    return with_context(set_link_up(socket, kLoopback), "loopback");
+    // netdevice(7): a socket of any kind, and two calls less than by netlink.
+    const Fd socket{::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
+    ifreq request{};
+    std::memcpy(request.ifr_name, "lo", sizeof "lo");
+    request.ifr_flags = IFF_UP;
+    if (!socket || ::ioctl(socket.get(), SIOCSIFFLAGS, &request) < 0)
+        return fail_errno(errno, "loopback: set interface lo up");
+    return {};
 }
 
 namespace {

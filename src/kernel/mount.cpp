@@ -43,6 +43,51 @@ Result<Fd> create_mount(const FilesystemRequest& request) {
     return context.create_mount(request.attributes);
 }
 
+namespace {
+
+/// MS_* of MOUNT_ATTR_*, where both mean the same.
+std::optional<unsigned long> flags_of(uint64_t attributes) {
+    struct Pair {
+        uint64_t attribute;
+        unsigned long flag;
+    };
+    constexpr std::array kPairs = {
+        Pair{MOUNT_ATTR_NOSUID, MS_NOSUID},           Pair{MOUNT_ATTR_NODEV, MS_NODEV},
+        Pair{MOUNT_ATTR_NOEXEC, MS_NOEXEC},           Pair{MOUNT_ATTR_NOATIME, MS_NOATIME},
+        Pair{MOUNT_ATTR_STRICTATIME, MS_STRICTATIME}, Pair{MOUNT_ATTR_NODIRATIME, MS_NODIRATIME}};
+    unsigned long flags = 0;
+    for (const Pair& pair : kPairs) {
+        if ((attributes & pair.attribute) == 0) continue;
+        flags |= pair.flag;
+        attributes &= ~pair.attribute;
+    }
+    if (attributes != 0) return std::nullopt;
+    return flags;
+}
+
+/// "size=64k,mode=755": one page at most.
+std::optional<std::string> data_of(const std::vector<FilesystemOption>& options) {
+    std::string data;
+    for (const auto& option : options) {
+        const std::string word = option.value ? option.name + "=" + *option.value : option.name;
+        if (word.find_first_of(",\\\"") != std::string::npos) return std::nullopt;
+        data += (data.empty() ? "" : ",") + word;
+    }
+    if (data.size() > 4000) return std::nullopt;
+    return data;
+}
+
+}  // namespace
+
+bool mount_on_directory(int target, const FilesystemRequest& request) {
+    const auto flags = flags_of(request.attributes);
+    const auto data = data_of(request.options);
+    if (!flags || !data || request.read_only_super) return false;
+    const char* source = request.source.empty() ? "none" : request.source.c_str();
+    return ::fchdir(target) == 0 &&
+           ::mount(source, ".", request.type.c_str(), *flags, data->c_str()) == 0;
+}
+
 Result<Fd> clone_mount(int directory, const std::string& path, CloneTreeOptions options) {
     unsigned int flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC;
     if (path.empty()) flags |= AT_EMPTY_PATH;
@@ -144,11 +189,11 @@ Result<void> detach_old_root(int new_root) {
     constexpr int kMostMounts = 64;
     const uint64_t wanted = TRY(mount_id(new_root));
     for (int i = 0; i < kMostMounts; ++i) {
-        const Fd top = TRY(open_path("/..", O_PATH | O_DIRECTORY));
-        if (TRY(mount_id(top.get())) == wanted) return {};
+        // pivot_root(2) has put the old root there, so that the first one is over in any case.
         if (::umount2("/..", MNT_DETACH) < 0)
             return fail_errno(errno, "detach the old root",
                               "the host has mounts over its own \"/\": unmount these");
+        if (TRY(mount_id(AT_FDCWD, "/..")) == wanted) return {};
     }
     return fail(Errc::conflict, "detach the old root: there are too many mounts over \"/\"",
                 "unmount on the host what lies over its own \"/\"");
@@ -157,7 +202,6 @@ Result<void> detach_old_root(int new_root) {
 }  // namespace
 
 Result<void> pivot_root_to(int new_root) {
-    Fd old_root = TRY(open_path("/", O_PATH | O_DIRECTORY));
     if (::fchdir(new_root) < 0) return fail_errno(errno, "enter the new root");
     if (::syscall(SYS_pivot_root, ".", ".") < 0) {
         int cause = errno;
@@ -166,11 +210,7 @@ Result<void> pivot_root_to(int new_root) {
             hint = "the present root is an initramfs (use --no-pivot), or is mounted shared";
         return fail_errno(cause, "pivot_root", hint);
     }
-    // The old root lies on top of the new one now. As a slave it cannot carry the detaching to the
-    // host's namespace. By its descriptor: as "." the mounts of the new root would be changed.
-    TRY(with_context(
-        set_mount_attributes(old_root.get(), {.propagation = MS_SLAVE, .recursive = true}),
-        "make the old root a slave"));
+    // The old root lies on top of the new one now.
     TRY(detach_old_root(new_root));
     if (::chdir("/") < 0) return fail_errno(errno, "enter the new root");
     return {};
@@ -185,9 +225,9 @@ Result<void> move_root_to(int new_root) {
     return {};
 }
 
-Result<uint64_t> mount_id(int fd) {
+Result<uint64_t> mount_id(int fd, const char* path) {
     struct statx info{};
-    if (::statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &info) < 0)
+    if (::statx(fd, path, AT_EMPTY_PATH, STATX_MNT_ID, &info) < 0)
         return fail_errno(errno, "read a mount's number");
     if ((info.stx_mask & STATX_MNT_ID) == 0)
         return fail(Errc::unsupported, "this kernel does not tell mount numbers (needs 5.8)");

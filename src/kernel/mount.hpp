@@ -45,6 +45,13 @@ std::vector<FilesystemOption> parse_filesystem_options(std::string_view data);
 /// @see fsopen(2)
 Result<Fd> create_mount(const FilesystemRequest& request);
 
+/// Mounts a new instance on the directory `target` by mount(2): two calls in the place of five and
+/// one for each option. For what needs no preparation and is not asked for by descriptor later. It
+/// makes `target` the working directory, and mounts on ".": no path is walked.
+/// @return  false: nothing was done. What mount(2) cannot say (an option with a comma, a read-only
+///          mount of a writable file system), and what the kernel refuses: create_mount() tells why
+bool mount_on_directory(int target, const FilesystemRequest& request);
+
 struct CloneTreeOptions {
     bool recursive = false;  ///< with the mounts below (rbind)
     bool no_follow = false;  ///< a last symbolic link is not followed
@@ -81,7 +88,8 @@ Result<void> unmount(const std::string& path, int flags = 0);
 Result<void> unmount_directory(int directory);
 
 /// Makes `new_root` (an attached mount's root) the root of this mount namespace, detaches the old
-/// one, and stands in the new "/". @see pivot_root(2): ".", "."
+/// one, and stands in the new "/". No mount of the old root may be shared: detaching it would reach
+/// its peers on the host. @see pivot_root(2): ".", "."
 Result<void> pivot_root_to(int new_root);
 /// For `--no-pivot`: moves `new_root` over "/" and chroots; the old root stays below it.
 Result<void> move_root_to(int new_root);
@@ -105,8 +113,9 @@ struct OverlayRequest {
 /// else by /proc/self/fd paths), so a long chain has no length limit.
 Result<Fd> create_overlay(const OverlayRequest& request);
 
-/// Number of the mount that `fd` is on (statx(2), STATX_MNT_ID), as in mountinfo.
-Result<uint64_t> mount_id(int fd);
+/// Number of the mount that `fd`, or what `path` relative to it leads to, is on (statx(2),
+/// STATX_MNT_ID), as in mountinfo.
+Result<uint64_t> mount_id(int fd, const char* path = "");
 /// Type of the file system that `fd` is on: one of the k…Magic numbers. @see statfs(2)
 Result<uint64_t> filesystem_magic(int fd);
 /// MOUNT_ATTR_* that the mount of `fd` has (statfs(2) flags): what a remount in a user namespace

@@ -1,5 +1,6 @@
 #include "runtime/settings.hpp"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -40,6 +41,10 @@ bool Settings::is_rootless() const {
 
 bool is_ordinary_user() {
     if (::geteuid() != 0) return true;
+    // The first user namespace has a fixed number: PROC_USER_INIT_INO, since kernel 3.8.
+    constexpr ino_t kFirst = 0xEFFFFFFD;
+    struct stat info{};
+    if (::stat("/proc/self/ns/user", &info) == 0 && info.st_ino == kFirst) return false;
     auto map = read_file("/proc/self/uid_map", 4096);
     if (!map) return false;
     auto lines = split_lines(*map);

@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 
 #include <optional>
+#include <string>
 
 #include <doctest/doctest.h>
 
@@ -132,6 +133,47 @@ TEST_CASE("an overlay is built of layers given by descriptor") {
         EXPECT_IN_CHILD(path_exists("/mnt/onlyl0") && path_exists("/mnt/onlyl129"));
         EXPECT_IN_CHILD(::mkdir("/mnt/new", 0755) == 0);
         EXPECT_IN_CHILD(::faccessat(upper.get(), "new", F_OK, 0) == 0);
+        return {};
+    });
+}
+
+TEST_CASE("mount(2) on a descriptor makes the same mount as the detached way") {
+    in_private_mounts([]() -> Result<void> {
+        const FilesystemRequest request{
+            .type = "tmpfs",
+            .source = "shm",
+            .options = {{"mode", "1777"}, {"size", "64k"}},
+            .attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_STRICTATIME};
+        const auto made_of = [](const std::string& path) -> Result<MountEntry> {
+            const Fd root = TRY(open_path(path, O_PATH));
+            return TRY(find_mount(TRY(mount_id(root.get())))).value();
+        };
+        Fd target = TRY(open_path("/mnt", O_PATH));
+        TRY(attach_mount(TRY(create_mount(request)).get(), target.get()));
+        const auto detached = TRY(made_of("/mnt"));
+        EXPECT_IN_CHILD(mount_on_directory(target.get(), request));
+        const auto at_once = TRY(made_of("/mnt"));
+        EXPECT_IN_CHILD(at_once.id != detached.id);
+        EXPECT_IN_CHILD(at_once.options == detached.options && at_once.source == "shm");
+        EXPECT_IN_CHILD(at_once.super_options == detached.super_options);
+        return {};
+    });
+}
+
+TEST_CASE("what mount(2) cannot say is left to the detached way") {
+    in_private_mounts([]() -> Result<void> {
+        const Fd target = TRY(open_path("/mnt", O_PATH));
+        const std::string before = TRY(absolute_path("."));
+        const auto refused = [&](FilesystemRequest request) {
+            request.type = "tmpfs";
+            return !mount_on_directory(target.get(), request);
+        };
+        EXPECT_IN_CHILD(refused({.attributes = MOUNT_ATTR_RDONLY}));
+        EXPECT_IN_CHILD(refused({.options = {{"mpol", "bind:0,1"}}}));
+        EXPECT_IN_CHILD(refused({.options = {{"context", "\"a\""}}}));
+        EXPECT_IN_CHILD(refused({.read_only_super = true}));
+        EXPECT_IN_CHILD(TRY(absolute_path(".")) == before);
+        EXPECT_IN_CHILD(refused({.options = {{"nonsense", "1"}}}));
         return {};
     });
 }

@@ -1,5 +1,7 @@
 #include "layer/compress.hpp"
 
+// For an allocator of our own: exported, and unchanged since 0.8.
+#define ZSTD_STATIC_LINKING_ONLY
 #include <zstd.h>
 #include <zstd_errors.h>
 
@@ -175,8 +177,11 @@ class GzipReader final : public Decompressor {
 
 class ZstdReader final : public Decompressor {
   public:
-    ZstdReader(std::unique_ptr<Input> input, WindowBudget* budget)
-        : input_(std::move(input)), share_(budget), stream_(nullptr, ZSTD_freeDCtx) {}
+    ZstdReader(std::unique_ptr<Input> input, const WindowPlace& place)
+        : input_(std::move(input)),
+          share_(place.budget),
+          memory_(place.folder),
+          stream_(nullptr, ZSTD_freeDCtx) {}
 
     Result<size_t> read_into(std::span<char> target) override {
         ZSTD_outBuffer out{target.data(), target.size(), 0};
@@ -194,6 +199,7 @@ class ZstdReader final : public Decompressor {
                 break;
             }
         }
+        memory_.advance(out.pos);
         return out.pos;
     }
 
@@ -205,10 +211,17 @@ class ZstdReader final : public Decompressor {
         if (stream_ && window <= share_.held()) return {};
         stream_.reset();
         share_.take(std::min(window, uint64_t{1} << kMaxWindowLog));
-        stream_.reset(ZSTD_createDCtx());
+        stream_.reset(ZSTD_createDCtx_advanced({&allocate, &release, &memory_}));
         if (!stream_) return fail(Errc::internal, "zstd: out of memory");
         ZSTD_DCtx_setParameter(stream_.get(), ZSTD_d_windowLogMax, kMaxWindowLog);
         return {};
+    }
+
+    static void* allocate(void* memory, size_t size) {
+        return static_cast<WindowMemory*>(memory)->allocate(size);
+    }
+    static void release(void* memory, void* address) {
+        static_cast<WindowMemory*>(memory)->release(address);
     }
 
     static tl::unexpected<Error> refuse(size_t code) {
@@ -220,6 +233,7 @@ class ZstdReader final : public Decompressor {
 
     std::unique_ptr<Input> input_;
     WindowBudget::Share share_;
+    WindowMemory memory_;
     std::unique_ptr<ZSTD_DCtx, decltype(&ZSTD_freeDCtx)> stream_;
     bool in_frame_ = false;
 };
@@ -342,7 +356,7 @@ Result<std::string_view> Decompressor::read() {
 }
 
 Result<std::unique_ptr<Decompressor>> create_decompressor(ByteSource& source,
-                                                          WindowBudget* windows) {
+                                                          const WindowPlace& windows) {
     auto input = std::make_unique<Input>(source);
     std::string_view first = TRY(input->peek_at_least(6));
     if (first.starts_with("BZh"))

@@ -35,12 +35,11 @@ class Decompressor : public ByteSource {
 /// Decompresses `source`, whatever it is compressed with. gzip files of several members (eStargz)
 /// and zstd files of several frames are read to their end; zero padding after a gzip member is
 /// passed over. `source` stays the caller's.
-/// @param windows  where zstd's windows are taken from; nullptr: there is no limit for all
-/// together.
+/// @param windows  where zstd's windows lie; without: in memory, without a limit for all together.
 /// @errors corrupt: truncated, a wrong checksum, trailing garbage; unsupported: bzip2 or xz, or a
 /// zstd window over 128 MiB; io: of the source.
 Result<std::unique_ptr<Decompressor>> create_decompressor(ByteSource& source,
-                                                          WindowBudget* windows = nullptr);
+                                                          const WindowPlace& windows = {});
 
 /// Compresses into `sink`; the same bytes give the same result, with no time stamp inside.
 class Compressor : public ByteSink {

@@ -146,7 +146,7 @@ void Pipeline::decompress() {
     QueueSource source{compressed_};
     auto run = [&]() -> Result<void> {
         std::unique_ptr<Decompressor> decompressor =
-            TRY(create_decompressor(source, &WindowBudget::of_layers()));
+            TRY(create_decompressor(source, {&WindowBudget::of_layers(), settings_.tree}));
         for (;;) {
             std::shared_ptr<Chunk> chunk = pool_->take();
             chunk->size = TRY(decompressor->read_into(std::span{chunk->data(), Chunk::kCapacity}));

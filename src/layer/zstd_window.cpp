@@ -1,12 +1,22 @@
 #include "layer/zstd_window.hpp"
 
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
+#include <cstdlib>
+
+#include "base/fd.hpp"
 
 namespace hull::layer {
 namespace {
 
 constexpr uint64_t kLayers = 40U << 20U;
+constexpr size_t kMapped = 1U << 20U;
+constexpr size_t kIntoFile = 32U << 20U;
+constexpr size_t kLetGoEvery = 16U << 20U;
 
 uint64_t little_endian(std::string_view bytes) {
     uint64_t value = 0;
@@ -42,6 +52,42 @@ void WindowBudget::Share::give_back() {
         budget_->changed_.notify_all();
     }
     held_ = 0;
+}
+
+void* WindowMemory::map_file(size_t size) const {
+    Fd file{::openat(folder_, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600)};
+    // With its blocks: a full disk would end the process when a page of a hole is written.
+    if (!file || ::posix_fallocate(file.get(), 0, static_cast<off_t>(size)) != 0) return nullptr;
+    void* mapped = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
+    return mapped == MAP_FAILED ? nullptr : mapped;
+}
+
+void* WindowMemory::allocate(size_t size) {
+    // Not by malloc, which keeps what one thread gave back for that thread.
+    if (size < kMapped || mapped_ != nullptr) return std::malloc(size);
+    if (size >= kIntoFile && folder_ >= 0) mapped_ = map_file(size);
+    is_file_ = mapped_ != nullptr;
+    if (!is_file_) {
+        void* anonymous =
+            ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (anonymous != MAP_FAILED) mapped_ = anonymous;
+    }
+    mapped_size_ = size;
+    return mapped_;
+}
+
+void WindowMemory::release(void* memory) {
+    if (memory == nullptr || memory != mapped_) return std::free(memory);
+    ::munmap(mapped_, mapped_size_);
+    mapped_ = nullptr;
+}
+
+void WindowMemory::advance(size_t bytes) {
+    since_ += bytes;
+    if (mapped_ == nullptr || !is_file_ || since_ < kLetGoEvery) return;
+    since_ = 0;
+    // The pages stay in the file's cache; they are only no longer this process's.
+    (void)::madvise(mapped_, mapped_size_, MADV_DONTNEED);
 }
 
 uint64_t zstd_window_size(std::string_view header) {

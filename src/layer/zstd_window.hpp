@@ -1,6 +1,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <mutex>
 #include <string_view>
@@ -39,6 +40,34 @@ class WindowBudget {
     std::mutex mutex_;
     std::condition_variable changed_;
     uint64_t taken_ = 0;
+};
+
+/// Where a decompressor finds the memory for its windows.
+struct WindowPlace {
+    WindowBudget* budget = nullptr;  ///< nullptr: unlimited
+    /// An open folder, borrowed: windows over 32 MiB lie in an unnamed file there, whose pages the
+    /// kernel can write out, and not in memory. -1: in memory.
+    int folder = -1;
+};
+
+/// Memory for libzstd, which takes the window in one piece.
+class WindowMemory {
+  public:
+    explicit WindowMemory(int folder) : folder_(folder) {}
+    WindowMemory(const WindowMemory&) = delete;
+    WindowMemory& operator=(const WindowMemory&) = delete;
+    void* allocate(size_t size);
+    void release(void* memory);
+    /// Tells how much was decompressed; now and then the file's pages are let go.
+    void advance(size_t bytes);
+
+  private:
+    void* map_file(size_t size) const;
+    int folder_;
+    void* mapped_ = nullptr;
+    size_t mapped_size_ = 0;
+    bool is_file_ = false;
+    size_t since_ = 0;  ///< bytes since pages were let go
 };
 
 /// The longest header of a zstd frame (RFC 8878, 3.1.1).

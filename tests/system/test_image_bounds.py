@@ -33,12 +33,24 @@ def packed_layer(files, *compress):
 
 @pytest.mark.needs("zstd", "time")
 def test_large_zstd_windows_of_parallel_layers_wait_for_each_other(image, fake_registry):
-    # 64 MiB each: more than the limit as soon as two layers are decompressed at once.
-    layers = [packed_layer({f"file{number}": bytes([number]) * (70 * MEBIBYTE)}, "zstd", "-q", "-1", "--long=26")
-              for number in range(4)]
+    # 16 MiB each: more than the limit when all of the layers are decompressed at once.
+    layers = [packed_layer({f"file{number}": bytes([number]) * (24 * MEBIBYTE)}, "zstd", "-q", "-1", "--long=24")
+              for number in range(8)]
     name = fake_registry.add_packed_image("windows", layers)
-    assert peak_kib(image, "pull", "--jobs", "4", name) < MOST_KIB
-    assert [image.find(f"file{number}")[0].stat().st_size for number in range(4)] == [70 * MEBIBYTE] * 4
+    assert peak_kib(image, "pull", "--jobs", "8", name) < MOST_KIB
+    assert [image.find(f"file{number}")[0].stat().st_size for number in range(8)] == [24 * MEBIBYTE] * 8
+
+
+@pytest.mark.needs("zstd", "time")
+def test_the_largest_zstd_window_lies_in_a_file(image, fake_registry):
+    # 128 MiB, filled more than once, with matches that reach back through all of it.
+    part = os.urandom(MEBIBYTE)
+    content = b"".join(part[number:] + part[:number] for number in range(120)) * 2
+    layer = packed_layer({"large": content}, "zstd", "-q", "-3", "--long=27")
+    assert len(layer[1]) < 20 * MEBIBYTE
+    name = fake_registry.add_packed_image("window", [layer])
+    assert peak_kib(image, "pull", name) < MOST_KIB
+    assert image.find("large")[0].read_bytes() == content
 
 
 @pytest.mark.needs("gzip", "time")

@@ -195,12 +195,12 @@ class OneThread(ImagePeer):
     """The same bytes with nothing around them: curl, then one thread that decompresses, takes both digests and
     writes the files (bench/unpack_floor.cpp). Layer after layer; no blob is kept."""
 
-    name = "one thread"
+    name = "one-thread"
     kinds = ("pull",)
 
     def pull(self, image):
         floor = built(BUILT / "unpack_floor")
-        lines = [f"mkdir {self.work}/{number} && curl -sf {url} | {floor} {self.work}/{number}"
+        lines = [f"mkdir {self.work}/{number}; curl -sf {url} | {floor} {self.work}/{number}"
                  for number, url in enumerate(layer_urls(image))]
         return ["bash", "-c", "set -e -o pipefail\n" + "\n".join(lines)]
 

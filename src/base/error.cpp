@@ -6,6 +6,8 @@
 #include <cstring>
 #include <utility>
 
+#include "base/text.hpp"
+
 namespace hull {
 namespace {
 
@@ -23,11 +25,6 @@ constexpr std::array kErrcTable{
     ErrcRow{Errc::corrupt, "corrupt", 500},   ErrcRow{Errc::io, "io", 500},
     ErrcRow{Errc::internal, "internal", 500},
 };
-
-void append_one_line(std::string& out, std::string_view text) {
-    for (char c : text)
-        out += (c == '\n' || c == '\r' || c == '\0') ? ' ' : c;
-}
 
 }  // namespace
 
@@ -104,10 +101,10 @@ Error Error::with_hint(std::string what_to_do) && {
 std::string Error::to_string_without_hint() const {
     std::string out;
     for (auto outer = context.rbegin(); outer != context.rend(); ++outer) {
-        append_one_line(out, *outer);
+        out += printable(*outer);
         out += ": ";
     }
-    append_one_line(out, message);
+    out += printable(message);
     if (sys_errno != 0) {
         // Engines parse these words (docker: "no such file or directory", "permission denied"), so
         // they are written as Go and runc write them: first letter small.
@@ -124,9 +121,7 @@ std::string Error::to_string_without_hint() const {
 std::string Error::to_string() const {
     std::string out = to_string_without_hint();
     if (!hint.empty()) {
-        out += " (";
-        append_one_line(out, hint);
-        out += ')';
+        out += " (" + printable(hint) + ")";
     }
     return out;
 }

@@ -43,7 +43,7 @@ class Board : public registry::Progress {
 
     int begin(std::string label, uint64_t total) final {
         std::lock_guard lock{mutex_};
-        items_.push_back({std::move(label), total});
+        items_.push_back({printable(label), total});
         on_begin(items_.back());
         return static_cast<int>(items_.size()) - 1;
     }
@@ -68,7 +68,7 @@ class Board : public registry::Progress {
     }
     void note(std::string_view text) final {
         std::lock_guard lock{mutex_};
-        on_note(text);
+        on_note(printable(text));
     }
 
   protected:

@@ -126,9 +126,7 @@ Result<void> inspect(Context& context, const ParsedArgs& args) {
 }
 
 std::string one_line(std::string text, size_t width) {
-    std::replace_if(
-        text.begin(), text.end(),
-        [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 127; }, ' ');
+    text = printable(text);
     if (width > 3 && text.size() > width) text = text.substr(0, width - 3) + "...";
     return text;
 }
@@ -160,7 +158,7 @@ Result<void> history(Context& context, const ParsedArgs& args) {
                         {"emptyLayer", entry.empty_layer},
                         {"layer", digest},
                         {"size", size}});
-        std::string created = entry.created.substr(0, 19);
+        std::string created = printable(entry.created.substr(0, 19));
         std::string by = one_line(entry.created_by.empty() ? entry.comment : entry.created_by,
                                   args.has("no-trunc") ? 0 : 50);
         created.resize(std::max<size_t>(created.size(), 21), ' ');

@@ -11,6 +11,7 @@ namespace hull::layer {
 namespace {
 
 constexpr size_t kMaxDocument = 16U << 20U;
+constexpr int kMaxIndexDepth = 4;
 
 /// One folder to load from.
 struct Folder {
@@ -47,6 +48,12 @@ struct Loader {
 
     Result<void> take_layer(const spec::Descriptor& descriptor, const spec::Digest& diff_id,
                             LoadedImage& image) {
+        return with_context(receive(descriptor, diff_id, image),
+                            "layer " + descriptor.digest.to_string());
+    }
+
+    Result<void> receive(const spec::Descriptor& descriptor, const spec::Digest& diff_id,
+                         LoadedImage& image) {
         LayerRequest request;
         request.descriptor = descriptor;
         request.diff_id = diff_id;
@@ -96,13 +103,16 @@ struct Loader {
     }
 
     /// An index is taken with the one manifest that serves this machine.
-    Result<spec::Digest> take(const spec::Descriptor& target, LoadedImage& image) {
+    Result<spec::Digest> take(const spec::Descriptor& target, LoadedImage& image, int depth = 0) {
+        if (depth > kMaxIndexDepth)
+            return fail(Errc::invalid, "indexes are nested deeper than " +
+                                           std::to_string(kMaxIndexDepth) + " levels");
         std::string text = TRY(folder.document(target.digest));
         TRY(put(target.digest, text));
         std::string type = TRY(spec::detect_media_type(text));
         if (!spec::is_index_type(type)) return take_manifest(text, target.media_type, image);
         spec::Index index = TRY(spec::parse_index(text, target.media_type));
-        return take(TRY(spec::choose_manifest(index, options.platform)), image);
+        return take(TRY(spec::choose_manifest(index, options.platform)), image, depth + 1);
     }
 };
 

@@ -134,6 +134,8 @@ class Comparer {
 
     Result<bool> is_unchanged(int before, int after, const std::string& name, const TreeEntry& old,
                               const TreeEntry& entry) const {
+        // A whiteout says one thing only: no archive gives it a time or an owner.
+        if (old.is_whiteout && entry.is_whiteout) return true;
         const TarEntry& a = old.tar;
         const TarEntry& b = entry.tar;
         bool has_time = a.mtime.tv_sec == b.mtime.tv_sec && a.mtime.tv_nsec == b.mtime.tv_nsec;

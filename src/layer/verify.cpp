@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
+
 #include "base/file.hpp"
 #include "layer/compress.hpp"
 #include "layer/difference.hpp"
@@ -66,6 +68,17 @@ Result<FreshTree> unpack_again(const store::Store& store, const LayerRequest& re
     return FreshTree{std::move(staged), std::move(record)};
 }
 
+bool is_same_record(const store::LayerRecord& a, const store::LayerRecord& b) {
+    auto sorted = [](std::vector<std::string> names) {
+        std::sort(names.begin(), names.end());
+        return names;
+    };
+    return a.diff_id == b.diff_id && a.entries == b.entries && a.bytes == b.bytes &&
+           a.tar_bytes == b.tar_bytes && a.highest_id == b.highest_id &&
+           a.userxattr == b.userxattr && (!a.count || a.count == b.count) &&
+           sorted(a.implied_directories) == sorted(b.implied_directories);
+}
+
 /// Names of the members of an archive that is given as text.
 Result<std::vector<std::string>> member_names(const std::string& tar) {
     TextSource source{tar};
@@ -104,9 +117,13 @@ Result<VerifyReport> verify_layer(const store::Store& store, const store::Lease&
         auto compared = TRY(write_changes(
             {.before = tree.get(), .after = fresh.staged.tree(), .compare_content = true},
             changes));
-        if (compared.entries == 0) return report;
+        auto record = store.layers().record(request.diff_id);
+        bool has_record = record && is_same_record(*record, fresh.record);
+        if (!has_record) report.differences.emplace_back("(its record)");
+        if (compared.entries == 0 && has_record) return report;
         // A cut-off beginning ends in an error after the names that are wanted.
-        if (auto names = member_names(changes.text)) report.differences = std::move(*names);
+        if (auto names = member_names(changes.text))
+            report.differences.insert(report.differences.end(), names->begin(), names->end());
         if (report.differences.empty()) report.differences.emplace_back("(many)");
     } else {
         report.differences.emplace_back("(the whole tree)");

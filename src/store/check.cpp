@@ -38,6 +38,11 @@ class Checker {
             auto record = load_snapshot_record(snapshots + "/" + id);
             if (!record && record.error().code != Errc::not_found)
                 add(Damage::Kind::bad_record, {}, id, record.error().to_string());
+            if (!record) continue;
+            for (const spec::Digest& diff_id : record->diff_ids)
+                if (!store_->layers().has(diff_id))
+                    add(Damage::Kind::missing_layer, diff_id, "container " + id.substr(0, 12),
+                        "not unpacked");
         }
         return std::move(found_);
     }

@@ -47,7 +47,9 @@ Result<LayerRecord> load_layer_record(const std::string& folder) {
     record.highest_id = *highest;
     auto names = parse_number<uint64_t>(fields["names"]);
     auto file_bytes = parse_number<uint64_t>(fields["file-bytes"]);
+    if (names.has_value() != file_bytes.has_value()) return damaged("names");
     if (names && file_bytes) record.count = {*names, *file_bytes};
+    if (fields["userxattr"] != "yes" && fields["userxattr"] != "no") return damaged("userxattr");
     record.userxattr = fields["userxattr"] == "yes";
     record.boot_id = fields["boot-id"];
     record.durable = ::access((folder + "/durable").c_str(), F_OK) == 0;

@@ -12,16 +12,32 @@ using Clock = std::chrono::system_clock;
 
 constexpr size_t kMaxFile = 64U << 20U;
 
-// One line each: DIGEST SIZE SECONDS MEDIA-TYPE NAME. None of the parts can hold a blank.
+// One line each: DIGEST SIZE SECONDS MEDIA-TYPE NAME ~SUM. None of the parts can hold a blank. The
+// sum is over what stands before it, so that a flipped bit cannot turn one name into another; lines
+// of older stores have none.
+
+constexpr char kSumMark = '~';  // no name has it
+
+/// FNV-1a: any one changed byte gives another sum.
+std::string checksum(std::string_view text) {
+    uint32_t sum = 2166136261U;
+    for (char c : text)
+        sum = (sum ^ static_cast<unsigned char>(c)) * 16777619U;
+    std::string bytes;
+    for (unsigned shift : {24U, 16U, 8U, 0U})
+        bytes += static_cast<char>((sum >> shift) & 0xffU);
+    return kSumMark + to_hex(bytes);
+}
 
 std::string format_entries(const std::vector<ReferenceEntry>& entries) {
     std::string text;
     for (const ReferenceEntry& entry : entries) {
         auto seconds =
             std::chrono::duration_cast<std::chrono::seconds>(entry.updated.time_since_epoch());
-        text += entry.digest.to_string() + " " + std::to_string(entry.size) + " " +
-                std::to_string(seconds.count()) + " " +
-                (entry.media_type.empty() ? "-" : entry.media_type) + " " + entry.name + "\n";
+        std::string line = entry.digest.to_string() + " " + std::to_string(entry.size) + " " +
+                           std::to_string(seconds.count()) + " " +
+                           (entry.media_type.empty() ? "-" : entry.media_type) + " " + entry.name;
+        text += line + " " + checksum(line) + "\n";
     }
     return text;
 }
@@ -32,11 +48,15 @@ Result<std::vector<ReferenceEntry>> parse_entries(const std::string& path, std::
     for (std::string_view line : split_lines(text)) {
         ++number;
         if (line.empty()) continue;
-        std::vector<std::string_view> parts = split(line, ' ');
+        size_t sum = line.rfind(' ');
+        bool has_sum = sum != std::string_view::npos && line.substr(sum + 1).starts_with(kSumMark);
+        bool is_damaged = has_sum && checksum(line.substr(0, sum)) != line.substr(sum + 1);
+        std::vector<std::string_view> parts = split(has_sum ? line.substr(0, sum) : line, ' ');
         auto digest = spec::Digest::parse(parts[0]);
         auto size = parts.size() == 5 ? parse_number<uint64_t>(parts[1]) : std::nullopt;
         auto seconds = parts.size() == 5 ? parse_number<int64_t>(parts[2]) : std::nullopt;
-        if (!digest || !size || !seconds || parts[4].empty())
+        if (is_damaged || !digest || !size || !seconds || parts[4].empty() ||
+            parts[4].find(kSumMark) != std::string_view::npos)
             return fail(Errc::corrupt,
                         path + ", line " + std::to_string(number) + ": cannot be read",
                         "remove that line; the image it named can be pulled again");

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "base/file.hpp"
@@ -86,12 +87,25 @@ Result<std::shared_ptr<Access>> Access::create(const AccessOptions& options) {
     TransportSettings settings;
     // The transport must not outlive what this refers to; Access owns both.
     settings.trust = [raw = access.get()](const std::string& authority) {
-        return find_trust(raw->options_, raw->conf_, authority);
+        return raw->trust(authority);
     };
     settings.cancelled = options.cancelled;
+    settings.stall_timeout = options.timeout;
+    settings.connect_timeout = std::min(settings.connect_timeout, options.timeout);
     access->fetcher_ =
         std::make_shared<Fetcher>(Transport::create(std::move(settings)), options.retry);
     return access;
+}
+
+Result<HostTrust> Access::trust(const std::string& authority) {
+    AccessOptions options = options_;
+    {
+        std::lock_guard lock{trust_mutex_};
+        // registries.conf says it of a prefix with a path or of a mirror; the connection knows the
+        // host alone.
+        if (insecure_hosts_.contains(authority) && !options.tls_verify) options.tls_verify = false;
+    }
+    return find_trust(options, conf_, authority);
 }
 
 Result<std::optional<Credential>> Access::credential(const std::string& host,
@@ -132,25 +146,35 @@ Result<std::shared_ptr<Client>> Access::client(const std::string& host,
     request.fetcher = fetcher_;
     request.host = host;
     request.credential = TRY(credential(host, repository));
-    HostTrust trust = TRY(find_trust(options_, conf_, host));
-    request.may_use_plain_http = insecure || trust.plain_http_allowed;
+    if (insecure) {
+        std::lock_guard trust_lock{trust_mutex_};
+        insecure_hosts_.insert(host);
+    }
+    request.may_use_plain_http = TRY(trust(host)).plain_http_allowed;
     auto client = TRY(Client::connect(request));
     clients_[key] = client;
     return client;
 }
 
-Result<spec::Reference> Access::complete(const std::string& name) const {
-    if (has_registry(name)) return spec::parse_reference(name);
+Result<std::vector<spec::Reference>> Access::candidates(const std::string& name) const {
+    std::vector<spec::Reference> out;
     size_t end = name.find_first_of(":@");
-    auto alias = conf_.aliases.find(name.substr(0, end));
-    if (alias != conf_.aliases.end())
-        return spec::parse_reference(alias->second +
-                                     (end == std::string::npos ? "" : name.substr(end)));
-    spec::ReferenceDefaults defaults;
-    if (!conf_.search_registries.empty() && name.find('/') == std::string::npos &&
-        conf_.search_registries.front() != "docker.io")
-        return spec::parse_reference(conf_.search_registries.front() + "/" + name);
-    return spec::parse_reference(name, defaults);
+    auto alias = has_registry(name) ? conf_.aliases.end() : conf_.aliases.find(name.substr(0, end));
+    if (alias != conf_.aliases.end()) {
+        std::string rest = end == std::string::npos ? "" : name.substr(end);
+        out.push_back(TRY(spec::parse_reference(alias->second + rest)));
+    } else if (has_registry(name) || conf_.search_registries.empty()) {
+        out.push_back(TRY(spec::parse_reference(name)));
+    } else {
+        TRY(spec::parse_reference(name));  // the message names what was written
+        for (const auto& registry : conf_.search_registries)
+            out.push_back(TRY(spec::parse_reference(registry + "/" + name)));
+    }
+    return out;
+}
+
+Result<spec::Reference> Access::complete(const std::string& name) const {
+    return TRY(candidates(name)).front();
 }
 
 }  // namespace hull::registry

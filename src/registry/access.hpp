@@ -1,10 +1,12 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -24,6 +26,7 @@ struct AccessOptions {
     std::optional<Credential> credential;  ///< --creds
     bool anonymous = false;                ///< --no-creds
     RetryPolicy retry;
+    std::chrono::seconds timeout{60};  ///< --timeout: without a byte, and for connecting
     const std::atomic<bool>* cancelled = nullptr;
 };
 
@@ -54,8 +57,10 @@ class Access {
     Result<std::shared_ptr<Client>> client(const std::string& host, const std::string& repository,
                                            bool insecure = false);
     const RegistriesConf& conf() const { return conf_; }
-    /// A name as a person types it, completed: aliases and search registries of registries.conf,
-    /// then docker.io as docker does.
+    /// What a name as a person types it may stand for, in the order of trying: with a registry
+    /// itself; its alias; one for each search registry of registries.conf; docker.io.
+    Result<std::vector<spec::Reference>> candidates(const std::string& name) const;
+    /// The first of them.
     Result<spec::Reference> complete(const std::string& name) const;
     const std::shared_ptr<Fetcher>& fetcher() const { return fetcher_; }
 
@@ -63,12 +68,16 @@ class Access {
     explicit Access(AccessOptions options) : options_(std::move(options)) {}
     Result<std::optional<Credential>> credential(const std::string& host,
                                                  const std::string& repository);
+    /// find_trust(), with what the clients that were made know of the host.
+    Result<HostTrust> trust(const std::string& authority);
     AccessOptions options_;
     RegistriesConf conf_;
     std::shared_ptr<Fetcher> fetcher_;
     std::mutex mutex_;
     std::map<std::string, std::optional<Credential>> credentials_;
     std::map<std::string, std::shared_ptr<Client>> clients_;
+    std::mutex trust_mutex_;
+    std::set<std::string> insecure_hosts_;
 };
 
 }  // namespace hull::registry

@@ -170,6 +170,10 @@ Error Channel::explain(CURLcode code) const {
         case CURLE_COULDNT_CONNECT: {
             Error error = make_error(Errc::io, what + "cannot connect to " + authority_,
                                      "check that the registry runs and that the port is right");
+            if (!proxy_.empty())
+                error = make_error(
+                    Errc::io, what + "cannot connect to " + authority_ + " by the proxy " + proxy_,
+                    "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY, and that the proxy runs");
             error.sys_errno = os_errno != 0 ? static_cast<int>(os_errno) : ECONNREFUSED;
             return error;
         }

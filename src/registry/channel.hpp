@@ -54,6 +54,7 @@ class Channel {
     const TransportSettings* settings_ = nullptr;
     std::string method_;
     std::string authority_;
+    std::string proxy_;  ///< without credentials; empty: none
     std::string url_;
     std::string ca_pem_;
     std::string send_body_;

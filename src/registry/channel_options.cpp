@@ -59,6 +59,7 @@ void Channel::configure_proxy(const UrlParts& url) {
     if (proxy.empty() && !is_loopback_host(url.host))
         proxy = environment_either("all_proxy", "ALL_PROXY");
     set(CURLOPT_PROXY, proxy.c_str());
+    proxy_ = proxy.substr(proxy.rfind('@') + 1);  // a password is not for messages
     set(CURLOPT_NOPROXY, environment_either("no_proxy", "NO_PROXY").c_str());
 }
 

@@ -1,6 +1,7 @@
 #include "image/archives.hpp"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -287,6 +288,15 @@ Result<std::unique_ptr<ArchiveOutput>> open_file_output(const std::string& path)
     if (path == "-") {
         Fd file{::fcntl(1, F_DUPFD_CLOEXEC, 3)};
         if (!file) return fail_errno(errno, "write to stdout");
+        return std::make_unique<FileOutput>(std::move(file), "", "");
+    }
+    struct stat info{};
+    bool exists = ::lstat(path.c_str(), &info) == 0;
+    if (exists && S_ISDIR(info.st_mode))
+        return fail(Errc::invalid, path + ": is a folder", "give the name of a file");
+    // A device, a pipe or a link is written to; a rename would put a file in its place.
+    if (exists && !S_ISREG(info.st_mode)) {
+        Fd file = TRY(open_path(path, O_WRONLY | O_TRUNC));
         return std::make_unique<FileOutput>(std::move(file), "", "");
     }
     std::string temporary = path + ".partial-" + std::to_string(::getpid());

@@ -38,8 +38,10 @@ class ArchiveOutput {
     /// The archive is complete.
     virtual Result<void> finish() = 0;
 };
-/// A file, written beside its place and renamed at the end; "-" is stdout. Opened before the
-/// process confines itself; `folder` of it must stay writable.
+/// A file, written beside its place and renamed at the end; what is there and no regular file is
+/// written to as it is; "-" is stdout. Opened before the process confines itself; the folder of it
+/// must stay writable.
+/// @errors invalid: a folder
 Result<std::unique_ptr<ArchiveOutput>> open_file_output(const std::string& path);
 
 /// Docker's engine, by its socket (DOCKER_HOST or /var/run/docker.sock).

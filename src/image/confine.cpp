@@ -153,14 +153,18 @@ kernel::CapabilitySet capabilities_of(const ConfineRequest& request) {
 Result<void> protect_mounts(const ConfineRequest& request) {
     TRY(kernel::unshare_namespaces(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS));
     TRY(kernel::set_mount_attributes_at("/", {.propagation = MS_PRIVATE, .recursive = true}));
+    std::vector<std::string> writable;
     for (const auto& folder : request.write_folders) {
         if (folder == "/") return {};  // an archive at the very top: Landlock alone restricts
         Fd copy = TRY(kernel::clone_mount(AT_FDCWD, folder, {.recursive = true}));
         Fd target = TRY(open_path(folder, O_PATH | O_DIRECTORY));
+        // What was made read-only from outside stays so.
+        if ((TRY(kernel::mount_attributes_of(target.get())) & MOUNT_ATTR_RDONLY) == 0)
+            writable.push_back(folder);
         TRY(kernel::attach_mount(copy.get(), target.get()));
     }
     TRY(kernel::set_mount_attributes_at("/", {.set = MOUNT_ATTR_RDONLY, .recursive = true}));
-    for (const auto& folder : request.write_folders)
+    for (const auto& folder : writable)
         TRY(kernel::set_mount_attributes_at(
             folder, {.set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
                      .clear = MOUNT_ATTR_RDONLY}));

@@ -43,8 +43,10 @@ int run_verb(const CommandLine& line) {
         }
         int operator()(const LogsWords& words) const { return cmd_logs(global, words); }
         int operator()(const FormatWords& words) const {
+            if (line.verb == "df") return cmd_df(global, words);
             return line.verb == "version" ? cmd_version(words) : cmd_info(global, words);
         }
+        int operator()(const ExportWords& words) const { return cmd_export(global, words); }
         int operator()(const ImageToolWords& words) const { return cmd_image_tool(global, words); }
     };
     return std::visit(Visitor{line, global}, line.words);

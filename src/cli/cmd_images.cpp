@@ -1,4 +1,6 @@
-// images, volume ls, and what hull-image does.
+// images, volume ls, export, and what hull-image does.
+
+#include <optional>
 
 #include "base/text.hpp"
 #include "base/units.hpp"
@@ -119,7 +121,33 @@ int print_list(const GlobalWords& global, const ListWords& words,
     return 0;
 }
 
+/// hull-image knows no names of containers: "container:web" of a diff becomes "container:ID".
+Result<std::vector<std::string>> with_container_ids(const GlobalWords& global,
+                                                    std::vector<std::string> args) {
+    constexpr std::string_view kPrefix = "container:";
+    if (args.empty() || args.front() != "diff") return args;
+    std::optional<Engine> engine;
+    for (auto& word : args) {
+        if (!word.starts_with(kPrefix)) continue;
+        if (!engine) engine.emplace(TRY(Engine::open(global.settings)));
+        auto record = TRY(engine->database().find(word.substr(kPrefix.size())));
+        word = std::string{kPrefix} + record.id;
+    }
+    return args;
+}
+
 }  // namespace
+
+int cmd_export(const GlobalWords& global, const ExportWords& words) {
+    auto find = [&]() -> Result<std::string> {
+        auto engine = TRY(Engine::open(global.settings));
+        return TRY(engine.database().find(words.container)).id;
+    };
+    auto id = find();
+    if (id) return cmd_image_tool(global, {{"export", "-o", words.output, "container:" + *id}});
+    print_error(id.error());
+    return kHullFailed;
+}
 
 int cmd_images(const GlobalWords& global, const ListWords& words) {
     return print_list(global, words, list_images);
@@ -133,7 +161,8 @@ int cmd_image_tool(const GlobalWords& global, const ImageToolWords& words) {
     auto work = [&]() -> Result<int> {
         auto settings = TRY(engine::resolve_settings(global.settings));
         TRY(engine::prepare_roots(settings));
-        auto done = TRY(engine::run_image_tool(settings, {.args = words.args}));
+        auto args = TRY(with_container_ids(global, words.args));
+        auto done = TRY(engine::run_image_tool(settings, {.args = std::move(args)}));
         if (!done.error.message.empty()) print_error(done.error);
         return done.exit_code;
     };

@@ -26,26 +26,32 @@ int report(const Error& error, int code = kHullFailed) {
     return code;
 }
 
-Result<void> pull(const Engine& engine, const RunWords& words) {
+/// @return  the image's full name: of a short one registries.conf decides it.
+Result<std::string> pull(const Engine& engine, const RunWords& words) {
     TRY(spec::parse_reference(words.image));
     auto done =
         TRY(engine::run_image_tool(engine.settings(), {.args = {"pull", words.image},
                                                        .progress = words.quiet ? "none" : "auto",
                                                        .hide_output = true}));
-    if (done.exit_code == 0) return {};
+    if (done.exit_code == 0) return done.names.empty() ? words.image : done.names.front();
     if (done.error.message.empty()) return fail(Errc::io, "pull " + words.image + " failed");
     return fail(done.error);
 }
 
 /// Makes the container; an image that is not here is pulled.
 Result<LockedContainer> create_container(Engine& engine, const RunWords& words,
-                                         const engine::CreateRequest& request) {
-    if (words.pull == "always") TRY(pull(engine, words));
+                                         engine::CreateRequest request) {
+    auto use_pulled = [&]() -> Result<void> {
+        std::string name = TRY(pull(engine, words));
+        if (TRY(spec::parse_reference(request.image)).to_string() != name) request.image = name;
+        return {};
+    };
+    if (words.pull == "always") TRY(use_pulled());
     auto created = engine.create(request);
     bool lacks_image =
         !created && created.error().code == Errc::not_found && words.pull == "missing";
     if (!lacks_image) return created;
-    TRY(pull(engine, words));
+    TRY(use_pulled());
     return engine.create(request);
 }
 

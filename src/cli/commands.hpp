@@ -98,6 +98,11 @@ struct FormatWords {
     std::string format;
 };
 
+struct ExportWords {
+    std::string output = "-";
+    std::string container;
+};
+
 /// A verb of hull-image, passed on as it is.
 struct ImageToolWords {
     std::vector<std::string> args;
@@ -112,7 +117,7 @@ struct CommandLine {
     GlobalWords global;
     std::string verb;  ///< "run"; nested ones as "volume ls"
     std::variant<PrintWords, RunWords, ExecWords, AttachWords, ListWords, NamesWords, LogsWords,
-                 FormatWords, ImageToolWords>
+                 FormatWords, ExportWords, ImageToolWords>
         words;
 };
 

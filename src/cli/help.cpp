@@ -13,7 +13,7 @@ struct VerbHelp {
     std::string_view examples;
 };
 
-constexpr std::array<VerbHelp, 22> kHelp = {{
+constexpr std::array<VerbHelp, 24> kHelp = {{
     {"run", "hull run [OPTIONS] IMAGE [COMMAND [ARG…]]",
      "Makes a container from an image and runs a command in it. The image is pulled if it is not "
      "here.\nBy default the container has ids of its own, no network but loopback, ten "
@@ -59,6 +59,10 @@ constexpr std::array<VerbHelp, 22> kHelp = {{
     {"logs", "hull logs [OPTIONS] CONTAINER",
      "What a container wrote to stdout and stderr, each to its own.",
      "  hull logs -f --tail 20 web\n"},
+    {"export", "hull export [OPTIONS] CONTAINER",
+     "Writes the files of a container, running or not, to a tar archive: the image's and what it "
+     "wrote\nover them, without what is mounted. hull import makes an image of it.",
+     "  hull export -o web.tar web\n  hull export web | hull import - web:copy\n"},
     {"volume ls", "hull volume ls [OPTIONS]", "Lists named volumes.", "  hull volume ls\n"},
     {"volume rm", "hull volume rm VOLUME…", "Removes volumes with all their data.",
      "  hull volume rm data\n"},
@@ -68,6 +72,10 @@ constexpr std::array<VerbHelp, 22> kHelp = {{
      "  hull volume inspect data\n"},
     {"info", "hull info [OPTIONS]", "What this hull is, keeps and can do on this machine.",
      "  hull info --format json\n"},
+    {"df", "hull system df [OPTIONS]",
+     "How much space images, containers and volumes take, and how much of it nothing uses.\n"
+     "hull image prune, hull rm and hull volume rm give it back.",
+     "  hull system df\n  hull df --format json\n"},
     {"version", "hull version [OPTIONS]", "The version of hull and its programs.",
      "  hull version\n"},
 }};
@@ -91,6 +99,7 @@ std::string overview_help() {
            "  logs       what a container wrote\n"
            "  inspect    everything about a container or image\n"
            "  info       what this hull keeps and can do\n"
+           "  df         how much space images, containers and volumes take (hull system df)\n"
            "  version    versions\n"
            "\n"
            "End\n"
@@ -106,6 +115,7 @@ std::string overview_help() {
            "  pull       fetch an image from a registry\n"
            "  load       take images from an archive\n"
            "  import     make an image of a root file system's tar\n"
+           "  export     write a container's files to a tar archive\n"
            "  rmi        remove an image\n"
            "  image …    everything else about images (hull image --help)\n"
            "\n"

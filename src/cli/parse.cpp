@@ -267,10 +267,24 @@ Result<Words> parse_logs(const std::string& verb, const std::vector<std::string>
     return words;
 }
 
+Result<Words> parse_export(const std::string& verb, const std::vector<std::string>& args) {
+    ExportWords words;
+    std::vector<std::string> names;
+    Options options(verb);
+    options.value("-o,--output", words.output, "FILE", "where to; - is stdout (default)");
+    options.rest("CONTAINER", names);
+    auto outcome = TRY(options.parse(args));
+    if (outcome.help) return PrintWords{*outcome.help};
+    if (names.size() != 1) return fail(Errc::invalid, "hull export takes one container");
+    words.container = names.front();
+    return words;
+}
+
 Result<Words> parse_format(const std::string& verb, const std::vector<std::string>& args) {
     FormatWords words;
     Options options(verb);
-    options.value("-f,--format", words.format, "FORMAT", "json, or '{{.Root}}'");
+    options.value("-f,--format", words.format, "FORMAT",
+                  verb == "df" ? "table, json, or '{{.Type}} {{.Size}}'" : "json, or '{{.Root}}'");
     auto outcome = TRY(options.parse(args));
     if (outcome.help) return PrintWords{*outcome.help};
     return words;
@@ -281,7 +295,7 @@ struct Verb {
     std::string_view name;
     ParseVerb parse;
 };
-constexpr std::array<Verb, 24> kVerbs = {{{"run", parse_run},
+constexpr std::array<Verb, 26> kVerbs = {{{"run", parse_run},
                                           {"create", parse_run},
                                           {"exec", parse_exec},
                                           {"start", parse_attach},
@@ -302,8 +316,10 @@ constexpr std::array<Verb, 24> kVerbs = {{{"run", parse_run},
                                           {"volume inspect", parse_names},
                                           {"container on-exit", parse_names},
                                           {"logs", parse_logs},
+                                          {"export", parse_export},
                                           {"info", parse_format},
                                           {"version", parse_format},
+                                          {"df", parse_format},
                                           {"system info", parse_format}}};
 
 /// Verbs that hull-image does.
@@ -326,9 +342,11 @@ std::string canonical_verb(const std::string& group, const std::string& verb) {
     if (group == "image") {
         if (verb == "ls" || verb == "list") return "images";
         if (verb == "rm" || verb == "remove") return "rmi";
+        if (verb == "export") return verb;
         return "image " + verb;
     }
     if (group == "volume" && verb == "list") return "volume ls";
+    if (group == "system" && verb == "df") return "df";
     return group + " " + verb;
 }
 

@@ -20,9 +20,11 @@ int cmd_inspect(const GlobalWords& global, const std::string& verb, const NamesW
 int cmd_names(const GlobalWords& global, const std::string& verb, const NamesWords& words);
 
 int cmd_images(const GlobalWords& global, const ListWords& words);
+int cmd_export(const GlobalWords& global, const ExportWords& words);
 int cmd_image_tool(const GlobalWords& global, const ImageToolWords& words);
 int cmd_volumes(const GlobalWords& global, const ListWords& words);
 int cmd_info(const GlobalWords& global, const FormatWords& words);
+int cmd_df(const GlobalWords& global, const FormatWords& words);
 int cmd_version(const FormatWords& words);
 
 }  // namespace hull::cli

@@ -170,6 +170,8 @@ Result<LockedContainer> Engine::create(const CreateRequest& request) {
         return fail(std::move(snapshot).error());
     }
     container.snapshot = std::move(*snapshot);
+    // For the images' budget; a full disk is no reason not to run.
+    (void)store::touch_image(*TRY(store()), image.manifest_digest);
     return container;
 }
 

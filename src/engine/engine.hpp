@@ -9,6 +9,7 @@
 
 #include "base/file.hpp"
 #include "base/result.hpp"
+#include "base/units.hpp"
 #include "engine/containers.hpp"
 #include "engine/database.hpp"
 #include "engine/monitor_client.hpp"
@@ -53,6 +54,20 @@ struct ContainerView {
     int exit_code = 0;
     bool oom_killed = false;
     std::string error;
+};
+
+/// What one kind of thing takes on disk, in allocated bytes.
+struct KindUsage {
+    uint64_t total = 0;
+    uint64_t active = 0;  ///< images and volumes that containers use; containers that run
+    Bytes size;
+    Bytes reclaimable;  ///< of what is not active
+};
+struct SystemUsage {
+    KindUsage images;
+    KindUsage containers;
+    KindUsage volumes;
+    Bytes unfinished;  ///< downloads and layers whose making was cut short
 };
 
 struct StartOptions {
@@ -134,6 +149,9 @@ class Engine {
     /// Removes the name, and the image when it has lost its last one.
     /// @return what was done, one line each, as docker prints it
     Result<std::vector<std::string>> remove_image(const std::string& text, bool force);
+
+    /// Walks all of the state.
+    Result<SystemUsage> disk_usage();
 
     /// No error if it is there.
     Result<void> create_volume(const std::string& name);

@@ -74,8 +74,8 @@ Result<Settings> parse_settings(const ParsedArgs& args) {
 std::vector<Verb> all_verbs() {
     std::vector<Verb> out;
     for (auto make :
-         {&pull_verbs, &load_verbs, &save_verbs, &copy_verbs, &store_verbs, &check_verbs,
-          &tree_verbs, &login_verbs, &remote_verbs, &manifest_verbs, &artifact_verbs})
+         {&pull_verbs, &load_verbs, &save_verbs, &export_verbs, &copy_verbs, &store_verbs,
+          &check_verbs, &tree_verbs, &login_verbs, &remote_verbs, &manifest_verbs, &artifact_verbs})
         for (auto& verb : make())
             out.push_back(std::move(verb));
     return out;
@@ -159,9 +159,11 @@ const std::atomic<bool>& Context::cancelled() {
     return interrupted;
 }
 
-Result<store::Store> Context::open_store() const {
+Result<store::Store> Context::open_store() {
     TRY(create_directories(settings_.root, 0700));
-    return store::Store::open(settings_.root);
+    auto store = TRY(store::Store::open(settings_.root));
+    store_settings_ = TRY(store::load_settings(settings_.root));
+    return store;
 }
 
 Result<void> Context::confine_for_store(ConfineRequest more) const {
@@ -192,6 +194,7 @@ std::vector<OptionSpec> with_registry_options(std::vector<OptionSpec> own) {
         {"retry", 0, "N", "attempts after the first when the network fails (default 4)"},
         {"retry-delay", 0, "DURATION",
          "wait before the first of them (default 400ms), then double"},
+        {"timeout", 0, "DURATION", "give up waiting when nothing comes for so long (default 60s)"},
         {"registries-conf", 0, "PATH", "in the place of /etc/containers/registries.conf"},
     };
     own.insert(own.end(), shared.begin(), shared.end());
@@ -221,6 +224,12 @@ Result<registry::AccessOptions> parse_access_options(const ParsedArgs& args) {
     if (auto text = args.find("retry-delay"))
         out.retry.first_delay = std::chrono::duration_cast<std::chrono::milliseconds>(
             TRY(with_context(parse_duration(*text), "--retry-delay")));
+    if (auto text = args.find("timeout")) {
+        auto wait = TRY(with_context(parse_duration(*text), "--timeout"));
+        out.timeout = std::chrono::duration_cast<std::chrono::seconds>(wait);
+        if (out.timeout.count() < 1)
+            return fail(Errc::invalid, "--timeout " + quote(*text) + ": must be 1s or more");
+    }
     if (auto text = args.find("creds")) {
         size_t colon = text->find(':');
         registry::Credential credential;

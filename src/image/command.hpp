@@ -14,6 +14,7 @@
 #include "image/confine.hpp"
 #include "image/progress.hpp"
 #include "registry/access.hpp"
+#include "store/settings.hpp"
 #include "store/store.hpp"
 
 namespace hull::image {
@@ -43,8 +44,9 @@ class Context {
     /// True after SIGINT or SIGTERM.
     static const std::atomic<bool>& cancelled();
 
-    /// Opens the store (made if missing). @see store::Store::open
-    Result<store::Store> open_store() const;
+    /// Opens the store (made if missing) and reads its settings. @see store::Store::open
+    Result<store::Store> open_store();
+    const store::StoreSettings& store_settings() const { return store_settings_; }
     /// Confines this process: the store and `more` of the request can be written.
     Result<void> confine_for_store(ConfineRequest more) const;
     registry::Progress& progress();
@@ -52,6 +54,7 @@ class Context {
     void silence() { settings_.progress = ProgressMode::none; }
 
     void add_result(ResultImage image) { results_.push_back(std::move(image)); }
+    const std::vector<ResultImage>& results() const { return results_; }
     /// Writes the result object to --result-fd, if there is one.
     Result<void> write_results() const;
     /// Writes to stdout.
@@ -59,6 +62,7 @@ class Context {
 
   private:
     Settings settings_;
+    store::StoreSettings store_settings_;
     std::unique_ptr<registry::Progress> progress_;
     std::vector<ResultImage> results_;
 };
@@ -79,6 +83,7 @@ std::vector<Verb> pull_verbs();
 std::vector<Verb> load_verbs();
 std::vector<Verb> copy_verbs();
 std::vector<Verb> save_verbs();
+std::vector<Verb> export_verbs();
 std::vector<Verb> store_verbs();
 std::vector<Verb> check_verbs();
 std::vector<Verb> tree_verbs();

@@ -8,6 +8,7 @@
 
 #include "base/file.hpp"
 #include "base/text.hpp"
+#include "image/container_tree.hpp"
 #include "image/layout.hpp"
 #include "layer/tar.hpp"
 #include "registry/lookaside.hpp"
@@ -239,9 +240,18 @@ Result<Place> Workshop::prepare_target(const std::string& text) {
     return place;
 }
 
+size_t Workshop::use_container(std::string id) {
+    containers_.push_back(std::move(id));
+    return containers_.size() - 1;
+}
+
 Result<void> Workshop::confine() {
     TRY(enter_namespace({.needs_range = confinement_.unpacks}));
     store_.emplace(TRY(context_.open_store()));
+    for (const auto& id : containers_) {
+        container_trees_.push_back(TRY(open_container_tree(*store_, id)));
+        allow_reading("/proc/self/fd/" + std::to_string(container_trees_.back().get()));
+    }
     TRY(context_.confine_for_store(confinement_));
     lease_.emplace(TRY(store_->create_lease()));
     return {};

@@ -47,6 +47,10 @@ class Workshop {
     /// Another file or folder that may be read.
     void allow_reading(std::string path) { confinement_.read_paths.push_back(std::move(path)); }
     void allow_writing(std::string path) { confinement_.write_folders.push_back(std::move(path)); }
+    /// The files of the container `id` are mounted by confine(). @return  number for container()
+    size_t use_container(std::string id);
+    /// Its open root folder; borrowed. After confine().
+    int container(size_t number) const { return container_trees_[number].get(); }
     /// Registries other than those of prepared places will be asked.
     void use_registry();
     /// Layers will be unpacked or removed though no prepared target says so.
@@ -87,6 +91,8 @@ class Workshop {
     std::optional<store::Store> store_;
     std::optional<store::Lease> lease_;
     std::vector<std::unique_ptr<store::StagedLayer>> folders_;
+    std::vector<std::string> containers_;
+    std::vector<Fd> container_trees_;
 };
 
 /// Options of verbs that read images from anywhere: --policy, --registries.d.

@@ -3,6 +3,7 @@
 #include "base/file.hpp"
 #include "base/text.hpp"
 #include "base/units.hpp"
+#include "image/budget.hpp"
 #include "image/command.hpp"
 #include "image/places.hpp"
 #include "image/transfer_options.hpp"
@@ -79,6 +80,7 @@ Result<void> copy(Context& context, const ParsedArgs& args) {
     std::string digest = result.top.digest.to_string();
     if (digest_file) TRY(write_file_atomically(TRY(absolute_path(*digest_file)), digest + "\n"));
     tell_result(context, to, result);
+    if (to.location.transport == Transport::store) keep_to_budget(context, shop.store());
     return Context::print(digest + "\n");
 }
 

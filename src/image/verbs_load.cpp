@@ -7,6 +7,7 @@
 #include "base/file.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
+#include "image/budget.hpp"
 #include "image/changes.hpp"
 #include "image/command.hpp"
 #include "layer/archive.hpp"
@@ -95,6 +96,7 @@ Result<void> keep_loaded(Context& context, const store::Store& store,
         }
     }
     TRY(store.references().set(std::move(entries)));
+    keep_to_budget(context, store);
     return Context::print(text);
 }
 
@@ -156,6 +158,7 @@ Result<void> import(Context& context, const ParsedArgs& args) {
         log::warning(warning);
     context.add_result(
         {reference ? name : "", image->target.digest.to_string(), image->id.to_string()});
+    keep_to_budget(context, store);
     return Context::print(image->id.to_string() + "\n");
 }
 

@@ -130,6 +130,20 @@ Result<void> login(Context& /*context*/, const ParsedArgs& args) {
     return Context::print("Login Succeeded\n");
 }
 
+/// Credentials that another program keeps in a file of its own are not taken away silently.
+Result<void> refuse_logout(const registry::AuthPaths& paths, const std::string& host) {
+    for (const auto& path : paths.read) {
+        if (path == paths.write) continue;
+        auto known = TRY(registry::find_credential({{path}, path}, host, ""));
+        if (known)
+            return fail(
+                Errc::not_found,
+                "the credentials for " + host + " are in " + path + ", not in " + paths.write,
+                "hull logout --authfile " + path + " " + host);
+    }
+    return fail(Errc::not_found, "not logged in to " + host, "looked in " + paths.write);
+}
+
 Result<void> logout(Context& /*context*/, const ParsedArgs& args) {
     auto paths = registry::find_auth_paths(args.get("authfile"));
     std::vector<std::string> hosts;
@@ -140,8 +154,7 @@ Result<void> logout(Context& /*context*/, const ParsedArgs& args) {
                                                          : args.positionals[0]));
     for (const auto& host : hosts) {
         bool erased = TRY(registry::erase_credential(paths, host));
-        if (!erased && !args.has("all"))
-            return fail(Errc::not_found, "not logged in to " + host, "looked in " + paths.write);
+        if (!erased && !args.has("all")) return refuse_logout(paths, host);
         if (erased) TRY(Context::print("Removed login credentials for " + host + "\n"));
     }
     return {};

@@ -1,15 +1,13 @@
 // tag, untag, prune, df: names and space of the store.
 
 #include <algorithm>
-#include <set>
 
 #include "base/text.hpp"
 #include "base/units.hpp"
+#include "image/budget.hpp"
 #include "image/command.hpp"
 #include "image/places.hpp"
 #include "store/collect.hpp"
-#include "store/images.hpp"
-#include "store/snapshots.hpp"
 
 namespace hull::image {
 namespace {
@@ -53,22 +51,6 @@ Result<void> untag(Context& context, const ParsedArgs& args) {
     return {};
 }
 
-/// Manifests of images whose layers a snapshot (a container) stands on.
-Result<std::vector<spec::Digest>> manifests_in_use(const store::Store& store) {
-    std::set<std::vector<std::string>> lower;
-    store::Snapshots snapshots{store};
-    for (const auto& id : TRY(snapshots.list())) {
-        auto mounts = snapshots.mounts(id);
-        if (mounts) lower.insert(mounts->lower);
-    }
-    std::vector<spec::Digest> out;
-    for (const auto& image : TRY(store::list_images(store))) {
-        auto layers = store.layers().lower_directories(image.config.diff_ids);
-        if (layers && lower.contains(*layers)) out.push_back(image.digest);
-    }
-    return out;
-}
-
 Result<std::vector<spec::Digest>> parse_keep(const ParsedArgs& args) {
     std::vector<spec::Digest> out;
     for (const auto& text : args.all("keep"))
@@ -81,6 +63,7 @@ Result<void> prune(Context& context, const ParsedArgs& args) {
     std::optional<Bytes> budget;
     if (auto text = args.find("budget")) budget = TRY(with_context(parse_bytes(*text), "--budget"));
     auto store = TRY(open_alone(context, true));
+    if (!budget) budget = context.store_settings().image_budget;
     auto used = TRY(manifests_in_use(store));
     keep.insert(keep.end(), used.begin(), used.end());
     auto is_kept = [&](const spec::Digest& digest) {
@@ -148,7 +131,9 @@ std::vector<Verb> store_verbs() {
          {{"all", 'a', "", "also images that no container uses"},
           {"force", 'f', "", "do not ask (hull never does)"},
           {"keep", 0, "DIGEST", "a manifest that must stay"},
-          {"budget", 0, "SIZE", "also drop images unused longest, until the store is that small"}},
+          {"budget", 0, "SIZE",
+           "also drop images unused longest, until the store is that small "
+           "(default: imageBudget of settings.json)"}},
          &prune,
          0,
          0},

@@ -7,12 +7,15 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <optional>
 
 #include "base/file.hpp"
 #include "base/json_io.hpp"
 #include "base/text.hpp"
 #include "base/units.hpp"
+#include "image/budget.hpp"
 #include "image/command.hpp"
+#include "image/container_tree.hpp"
 #include "image/places.hpp"
 #include "image/trees.hpp"
 #include "layer/difference.hpp"
@@ -26,10 +29,12 @@ namespace {
 
 constexpr std::string_view kRecordName = "hull-image.json";
 
-/// One side of a diff: an image, or a folder on disk.
+/// One side of a diff: an image, a folder on disk, or a container.
 struct Side {
-    std::string folder;  ///< absolute; empty: an image
+    std::string folder;  ///< absolute; empty: no folder
+    std::optional<size_t> container;
     Place place;
+    bool is_image() const { return folder.empty() && !container; }
 };
 
 Result<Side> prepare_side(Workshop& shop, const std::string& text) {
@@ -39,6 +44,10 @@ Result<Side> prepare_side(Workshop& shop, const std::string& text) {
     if (looks_like_path && ::stat(text.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) {
         out.folder = TRY(absolute_path(text));
         shop.allow_reading(out.folder);
+        return out;
+    }
+    if (text.starts_with(kContainerPrefix)) {
+        out.container = shop.use_container(text.substr(kContainerPrefix.size()));
         return out;
     }
     out.place = TRY(shop.prepare_source(text));
@@ -56,6 +65,10 @@ Result<OpenSide> open_side(Context& context, Workshop& shop, Side& side,
     OpenSide out;
     if (!side.folder.empty()) {
         out.root = TRY(open_path(side.folder, O_RDONLY | O_DIRECTORY));
+        return out;
+    }
+    if (side.container) {
+        out.root = TRY(open_at(shop.container(*side.container), ".", O_RDONLY | O_DIRECTORY));
         return out;
     }
     auto source = TRY(shop.open_source(side.place, platform));
@@ -138,7 +151,7 @@ Result<void> diff(Context& context, const ParsedArgs& args) {
     auto first = TRY(open_side(context, shop, before, platform));
     auto second = TRY(open_side(context, shop, after, platform));
     auto changes = TRY(compare_trees(first.root.get(), second.root.get()));
-    bool both_images = before.folder.empty() && after.folder.empty();
+    bool both_images = before.is_image() && after.is_image();
     Json configuration =
         both_images ? compare_configs(first.config, second.config) : Json::object();
     if (args.get("format") != "json") return Context::print(format_changes(changes, configuration));
@@ -304,6 +317,7 @@ Result<void> repack(Context& context, const ParsedArgs& args) {
     auto target = TRY(shop.open_target(to, {}));
     TRY(target->put_top(data, data));
     context.add_result({to.reference.to_string(), data.digest.to_string(), ""});
+    keep_to_budget(context, shop.store());
     return Context::print(data.digest.to_string() + "\n");
 }
 
@@ -313,8 +327,8 @@ std::vector<Verb> tree_verbs() {
     const OptionSpec platform{"platform", 0, "OS/ARCH[/VARIANT]", "which image of a list"};
     const OptionSpec quiet{"quiet", 'q', "", "show no progress"};
     return {
-        {"diff", "IMAGE|FOLDER IMAGE|FOLDER",
-         "List files and settings that differ between two images",
+        {"diff", "IMAGE|FOLDER|container:NAME IMAGE|FOLDER|container:NAME",
+         "List files and settings that differ between images, folders and containers",
          with_policy_options({platform, quiet, {"format", 0, "FORMAT", "text (default) or json"}}),
          &diff, 2, 2},
         {"unpack", "IMAGE BUNDLE", "Make an OCI bundle of an image: rootfs and config.json",

@@ -131,11 +131,15 @@ std::chrono::system_clock::time_point last_use(const Store& store, const Image& 
     return std::max<std::chrono::system_clock::time_point>(used, image.updated);
 }
 
-Bytes total_usage(const Store& store) {
-    return Bytes{usage_of(store.root() + "/blobs") + usage_of(store.root() + "/layers")};
+}  // namespace
+
+Bytes allocated_bytes(const std::string& path) {
+    return Bytes{usage_of(path)};
 }
 
-}  // namespace
+Bytes image_bytes(const Store& store) {
+    return Bytes{usage_of(store.root() + "/blobs") + usage_of(store.root() + "/layers")};
+}
 
 Result<CollectReport> collect(const Store& store, const CollectOptions& options) {
     CollectReport report;
@@ -153,7 +157,7 @@ Result<CollectReport> collect(const Store& store, const CollectOptions& options)
     return report;
 }
 
-Result<DiskUsage> disk_usage(const Store& store) {
+Result<DiskUsage> disk_usage(const Store& store, const std::vector<spec::Digest>& keep) {
     DiskUsage usage;
     const std::string& root = store.root();
     usage.blobs.value = usage_of(root + "/blobs");
@@ -162,27 +166,32 @@ Result<DiskUsage> disk_usage(const Store& store) {
     usage.other.value =
         usage_of(root + "/partial") + usage_of(root + "/staging") + usage_of(root + "/trash");
     LockFile lock = TRY(store.lock(LockFile::Kind::exclusive));
-    Marks marks = TRY(mark_all(store, {}));
+    Marks named = TRY(mark_all(store, keep));
+    Marks in_use = TRY(mark_in_use(store, keep));
+    auto add = [&](const spec::Digest& digest, const std::string& path) {
+        if (in_use.digests.contains(digest)) return;
+        uint64_t size = usage_of(path);
+        usage.unused.value += size;
+        if (!named.digests.contains(digest)) usage.reclaimable.value += size;
+    };
     for (const BlobInfo& blob : TRY(store.blobs().list()))
-        if (!marks.digests.contains(blob.digest))
-            usage.reclaimable.value += usage_of(store.blobs().path(blob.digest));
+        add(blob.digest, store.blobs().path(blob.digest));
     for (const spec::Digest& diff_id : TRY(store.layers().list()))
-        if (!marks.digests.contains(diff_id))
-            usage.reclaimable.value += usage_of(parent_path(store.layers().tree_path(diff_id)));
+        add(diff_id, parent_path(store.layers().tree_path(diff_id)));
     return usage;
 }
 
 Result<std::vector<std::string>> keep_budget(const Store& store, Bytes budget,
                                              const std::vector<spec::Digest>& in_use) {
     std::vector<std::string> dropped;
-    if (total_usage(store) <= budget) return dropped;
+    if (image_bytes(store) <= budget) return dropped;
     TRY(collect(store, {.keep = in_use}));
     std::vector<Image> images = TRY(list_images(store));
     std::stable_sort(images.begin(), images.end(), [&](const Image& a, const Image& b) {
         return last_use(store, a) < last_use(store, b);
     });
     for (const Image& image : images) {
-        if (total_usage(store) <= budget) break;
+        if (image_bytes(store) <= budget) break;
         bool is_used = std::any_of(in_use.begin(), in_use.end(), [&](const spec::Digest& digest) {
             return digest == image.manifest_digest || digest == image.digest;
         });

@@ -36,8 +36,15 @@ struct DiskUsage {
     Bytes snapshots;
     Bytes other;        ///< partial, staging, trash
     Bytes reclaimable;  ///< what collect() would free
+    Bytes unused;       ///< what it would free if all images without a snapshot lost their names
 };
-Result<DiskUsage> disk_usage(const Store& store);
+/// @param keep  more manifests that are in use, e.g. those of containers
+Result<DiskUsage> disk_usage(const Store& store, const std::vector<spec::Digest>& keep = {});
+/// Of one folder, each inode once; 0 if it is not there.
+Bytes allocated_bytes(const std::string& path);
+
+/// Bytes on disk of blobs and layers: what a budget is about.
+Bytes image_bytes(const Store& store);
 
 /// Drops the names of images unused longest, then collects, until the store is within `budget`.
 /// @param in_use  manifests that must stay.

@@ -82,9 +82,14 @@ void mark_image(const Store& store, const spec::Digest& root, Marks& marks) {
 }
 
 Result<Marks> mark_all(const Store& store, const std::vector<spec::Digest>& keep) {
-    Marks marks;
+    Marks marks = TRY(mark_in_use(store, keep));
     for (const ReferenceEntry& entry : TRY(store.references().list()))
         mark_image(store, entry.digest, marks);
+    return marks;
+}
+
+Result<Marks> mark_in_use(const Store& store, const std::vector<spec::Digest>& keep) {
+    Marks marks;
     for (const spec::Digest& digest : keep)
         mark_image(store, digest, marks);
     TRY(mark_snapshots(store, marks));

@@ -23,5 +23,7 @@ void mark_image(const Store& store, const spec::Digest& root, Marks& marks);
 /// Marks what references, snapshots, the leases of living processes and `keep` need. To be called
 /// with the store locked exclusively.
 Result<Marks> mark_all(const Store& store, const std::vector<spec::Digest>& keep);
+/// As mark_all(), without the references: what would stay if no image had a name.
+Result<Marks> mark_in_use(const Store& store, const std::vector<spec::Digest>& keep);
 
 }  // namespace hull::store

@@ -240,6 +240,97 @@ def test_podman_unpacks_the_same_but_for_implied_folders(image, layout, scratch)
     assert (kept["mode"], kept["uid"]) == ("drwx------", 7)
 
 
+@pytest.mark.needs("root", "docker", "dockerd")
+def test_docker_unpacks_the_same_but_for_implied_folders(image, docker, layout, scratch):
+    ours = hull_tree(image, layout, scratch)
+    archive = scratch / "image.tar"
+    image("save", "-o", archive, image_name(image))
+    name = docker.docker("load", "-q", "-i", archive).out.split(": ", 1)[1].strip()
+    driver = json.loads(docker.docker("image", "inspect", name).out)[0]["GraphDriver"]
+    assert driver["Name"] == "overlay2"
+    lower = ":".join([driver["Data"]["UpperDir"], driver["Data"]["LowerDir"]])
+    point = scratch / "docker"
+    point.mkdir()
+    script = f'mount -t overlay overlay -o ro,lowerdir="$1" {point} && shift && exec "$@"'
+    theirs = list_tree(point, "unshare", "--mount", "sh", "-ec", script, "sh", lower)
+    docker.docker("rmi", name)
+    found = differences(ours, theirs)
+    # As podman: a folder that a layer only implies becomes root's, with mode 0755.
+    assert set(found) <= {b"kept", b"."}, found
+    assert ours[b"kept".hex()]["mode"] == "drwx------"
+
+
+def sparse_layer(scratch, form):
+    """Holes at the start, in the middle and at the end, packed by GNU tar."""
+    tree = scratch / f"sparse-{form}"
+    tree.mkdir()
+    with open(tree / "holes", "wb") as file:
+        for offset, data in ((1_000_000, b"one"), (3_333_333, b"two" * 5000)):
+            file.seek(offset)
+            file.write(data)
+        file.truncate(9_000_000)
+    os.truncate(os.open(tree / "hole", os.O_CREAT | os.O_WRONLY, 0o600), 5_000_000)
+    (tree / "sub").mkdir()
+    os.link(tree / "holes", tree / "sub/linked")
+    out = scratch / f"{form}.tar"
+    run("tar", "-C", tree, "-S", f"--format={form}", "--sort=name", "-cf", out, ".")
+    return out.read_bytes()
+
+
+@pytest.mark.needs("root", "umoci")
+@pytest.mark.parametrize("form", ["gnu", "posix"])
+def test_umoci_unpacks_sparse_files_the_same(image, scratch, form):
+    folder = scratch / "layout"
+    folder.mkdir()
+    diff_ids = write_layout(folder, [sparse_layer(scratch, form)])
+    ours = hull_tree(image, (folder, diff_ids), scratch)
+    run("umoci", "unpack", "--image", f"{folder}:latest", scratch / "bundle")
+    assert differences(ours, list_tree(scratch / "bundle/rootfs")) == {}
+    holes = image.find("holes")[0]
+    assert holes.stat().st_blocks * 512 < 100_000 and os.path.samefile(holes, image.find("sub/linked")[0])
+    image("save", "-o", scratch / "again.tar", image_name(image))
+    run("rm", "-rf", image.root)
+    image("load", "-i", scratch / "again.tar")
+    assert image.find("holes")[0].stat().st_blocks * 512 < 100_000
+
+
+def small_ids(layer):
+    """The same layer without the owners that an ordinary user's range lacks."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=io.BytesIO(layer)) as old, tarfile.open(fileobj=out, mode="w",
+                                                                      format=tarfile.PAX_FORMAT) as new:
+        for entry in old:
+            if entry.name == "big-owner":
+                continue
+            for key in ("uid", "gid"):
+                entry.pax_headers.pop(key, None)
+            new.addfile(entry, old.extractfile(entry) if entry.isreg() else None)
+    return out.getvalue()
+
+
+@pytest.mark.needs("root", "userns", "newuidmap")
+def test_an_ordinary_user_unpacks_what_root_unpacks(hull, rootless_hull, ordinary_user):
+    folder = ordinary_user.home / "layout"
+    folder.mkdir()
+    write_layout(folder, [small_ids(layer) for layer in (first_layer(), second_layer(), third_layer())],
+                 tag="docker.io/library/three:1")
+    run("chmod", "-R", "a+rX", folder)
+    exported = []
+    for one in (hull, rootless_hull):
+        one("load", "-i", folder)
+        one("create", "--name", "look", "three:1", "true")
+        out = one.root.parent / "look.tar"
+        one("export", "-o", out, "look")
+        with tarfile.open(out) as tar:
+            exported.append({member.name: (member.type, member.mode, member.uid, member.gid, member.size, member.linkname,
+                                           None if os.fsencode(member.name) in TIMELESS else member.pax_headers.get(
+                                               "mtime", member.mtime),
+                                           {key: value for key, value in member.pax_headers.items() if "xattr" in key})
+                             for member in tar})
+    assert exported[0] == exported[1]
+    assert "bin/ping" in exported[0] and any("capability" in key for key in exported[0]["bin/ping"][-1])
+
+
 @pytest.mark.needs("root")
 def test_an_image_of_125_layers_runs_and_shows_all_of_them(hull, busybox_tar, scratch):
     folder = scratch / "layout"

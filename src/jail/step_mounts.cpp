@@ -109,8 +109,8 @@ Result<void> set_attributes(int fd, const MountPlan& mount, uint64_t without = 0
     return {};
 }
 
-kernel::FilesystemRequest filesystem_request(const Plan& plan, const MountPlan& mount,
-                                             uint64_t without) {
+Result<kernel::FilesystemRequest> filesystem_request(const Plan& plan, const MountPlan& mount,
+                                                     uint64_t without) {
     kernel::FilesystemRequest request{.type = mount.type, .source = mount.source};
     request.attributes = (mount.attributes.set | mount.recursive_attributes.set) & ~without;
     for (const auto& parameter : mount.parameters) {
@@ -120,13 +120,12 @@ kernel::FilesystemRequest filesystem_request(const Plan& plan, const MountPlan& 
         else
             request.options.push_back({parameter.substr(0, equals), parameter.substr(equals + 1)});
     }
-    if (!plan.mount_label.empty() && mount.type != "proc" && mount.type != "sysfs")
-        request.options.push_back({plan.mount_label_option, plan.mount_label});
+    if (mount.type != "proc" && mount.type != "sysfs") TRY(add_mount_label(plan, request));
     return request;
 }
 
 Result<Fd> create_filesystem(const Plan& plan, const MountPlan& mount, uint64_t without) {
-    Fd fd = TRY(kernel::create_mount(filesystem_request(plan, mount, without)));
+    Fd fd = TRY(kernel::create_mount(TRY(filesystem_request(plan, mount, without))));
     if (mount.propagation.kind != Propagation::unchanged)
         TRY(kernel::set_mount_attributes(
             fd.get(), {.propagation = propagation_flag(mount.propagation.kind)}));
@@ -143,7 +142,7 @@ bool is_mounted_at_once(const LaunchSetup& setup, const MountPlan& mount, int ta
     if (!may_change_directory(setup) || mount.copy_up ||
         mount.propagation.kind != Propagation::unchanged)
         return false;
-    return kernel::mount_on_directory(target, filesystem_request(*setup.plan, mount, 0));
+    return kernel::mount_on_directory(target, TRY(filesystem_request(*setup.plan, mount, 0)));
 }
 
 /// proc and sysfs belong to namespaces. Where these belong to somebody else (the host's network in

@@ -6,7 +6,7 @@
 #include <cstring>
 #include <utility>
 
-#include "base/text.hpp"
+#include "base/printable.hpp"
 
 namespace hull {
 namespace {
@@ -101,10 +101,10 @@ Error Error::with_hint(std::string what_to_do) && {
 std::string Error::to_string_without_hint() const {
     std::string out;
     for (auto outer = context.rbegin(); outer != context.rend(); ++outer) {
-        out += printable(*outer);
+        out += printable_line(*outer);
         out += ": ";
     }
-    out += printable(message);
+    out += printable_line(message);
     if (sys_errno != 0) {
         // Engines parse these words (docker: "no such file or directory", "permission denied"), so
         // they are written as Go and runc write them: first letter small.
@@ -121,7 +121,7 @@ std::string Error::to_string_without_hint() const {
 std::string Error::to_string() const {
     std::string out = to_string_without_hint();
     if (!hint.empty()) {
-        out += " (" + printable(hint) + ")";
+        out += " (" + printable_line(hint) + ")";
     }
     return out;
 }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "base/printable.hpp"
+
 namespace hull {
 
 std::vector<std::string_view> split(std::string_view text, char separator) {
@@ -53,59 +55,18 @@ std::string to_hex(std::string_view bytes) {
     return out;
 }
 
-namespace {
-
-/// How many bytes at the start of `text` a terminal must not get: a control character (U+0080 to
-/// U+009F are some as well), or a byte that is no UTF-8.
-size_t unprintable_length(std::string_view text, bool is_utf8) {
-    auto byte = static_cast<unsigned char>(text[0]);
-    if (byte < 0x20 || byte == 0x7f || (byte >= 0x80 && !is_utf8)) return 1;
-    bool is_c1 = byte == 0xc2 && static_cast<unsigned char>(text[1]) < 0xa0;
-    return is_c1 ? 2 : 0;
-}
-
-void append_hex_escapes(std::string& out, std::string_view bytes) {
-    for (size_t i = 0; i < bytes.size(); ++i)
-        out += "\\x" + to_hex(bytes.substr(i, 1));
-}
-
-}  // namespace
-
-std::string printable(std::string_view text) {
-    bool is_utf8 = is_valid_utf8(text);
-    std::string out;
-    for (size_t i = 0; i < text.size(); ++i) {
-        char c = text[i];
-        size_t bad = unprintable_length(text.substr(i), is_utf8);
-        if (c == '\n' || c == '\r' || c == '\t' || c == '\0') {
-            out += ' ';
-        } else if (bad > 0) {
-            append_hex_escapes(out, text.substr(i, bad));
-            i += bad - 1;
-        } else {
-            out += c;
-        }
-    }
-    return out;
-}
-
 std::string quote(std::string_view text) {
-    bool is_utf8 = is_valid_utf8(text);
+    const bool is_utf8 = is_valid_utf8(text);
     std::string out = "\"";
-    for (size_t i = 0; i < text.size(); ++i) {
-        char c = text[i];
-        size_t bad = unprintable_length(text.substr(i), is_utf8);
-        if (c == '"' || c == '\\') {
-            out += '\\';
-            out += c;
-        } else if (c == '\n') {
+    while (!text.empty()) {
+        size_t taken = 1;
+        if (text[0] == '"' || text[0] == '\\')
+            (out += '\\') += text[0];
+        else if (text[0] == '\n')
             out += "\\n";
-        } else if (bad > 0) {
-            append_hex_escapes(out, text.substr(i, bad));
-            i += bad - 1;
-        } else {
-            out += c;
-        }
+        else
+            taken = append_printable(out, text, is_utf8);
+        text.remove_prefix(taken);
     }
     return out + '"';
 }

@@ -18,9 +18,6 @@ std::string to_hex(std::string_view bytes);
 /// `text` in quotes with control characters, quotes and invalid bytes escaped, for messages about
 /// what strangers wrote.
 std::string quote(std::string_view text);
-/// `text` on one line and harmless to a terminal: line ends, tabs and NUL become blanks, other
-/// control characters and bytes that are no UTF-8 become \xHH. Else as it is.
-std::string printable(std::string_view text);
 bool is_valid_utf8(std::string_view text);
 
 /// A whole number in base `base`, strictly: no sign for unsigned types, no blanks, nothing left

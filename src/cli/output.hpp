@@ -8,7 +8,8 @@
 
 namespace hull::cli {
 
-/// Prints to stdout; what cannot be written is not our failure.
+/// Prints to stdout; what cannot be written is not our failure. On a terminal nothing in the text
+/// can steer that.
 void print(std::string_view text);
 /// "hull: …" on stderr, one line.
 void print_error(const Error& error);

@@ -6,6 +6,7 @@
 
 #include "base/fd.hpp"
 #include "base/json_io.hpp"
+#include "base/printable.hpp"
 #include "base/text.hpp"
 #include "base/units.hpp"
 #include "cli/output.hpp"
@@ -36,7 +37,18 @@ Result<std::string> fill_template(
     return out;
 }
 
-std::string align(const std::vector<std::vector<std::string>>& lines) {
+/// A cell of a table: its text may be an image's (commands, labels), and one row is one line.
+std::string cell_text(std::string_view text) {
+    std::string out = printable(text);
+    std::ranges::replace(out, '\n', ' ');
+    std::ranges::replace(out, '\t', ' ');
+    return out;
+}
+
+std::string align(std::vector<std::vector<std::string>> lines) {
+    for (auto& line : lines)
+        for (auto& cell : line)
+            cell = cell_text(cell);
     std::vector<size_t> widths;
     for (const auto& line : lines) {
         widths.resize(std::max(widths.size(), line.size()), 0);
@@ -93,7 +105,7 @@ std::string whole_table(const Table& table) {
             if (table.columns[i].in_table) line.push_back(row[i]);
         lines.push_back(std::move(line));
     }
-    return align(lines);
+    return align(std::move(lines));
 }
 
 /// "table {{.Names}}\t{{.State}}": with headings, aligned.
@@ -113,13 +125,13 @@ Result<std::string> chosen_table(const Table& table, const std::string& text) {
     TRY(add(headings));
     for (const auto& row : table.rows)
         TRY(add(row));
-    return align(lines);
+    return align(std::move(lines));
 }
 
 }  // namespace
 
 void print(std::string_view text) {
-    (void)write_all(1, text);
+    (void)write_all(1, ::isatty(1) == 1 ? printable(text) : text);
 }
 
 void print_error(const Error& error) {
@@ -127,7 +139,7 @@ void print_error(const Error& error) {
 }
 
 void print_warning(std::string_view text) {
-    (void)write_all(2, "hull: warning: " + std::string(text) + "\n");
+    (void)write_all(2, "hull: warning: " + printable(text) + "\n");
 }
 
 Result<std::string> format_table(const Table& table, const std::string& format) {

@@ -9,6 +9,7 @@
 
 #include "base/file.hpp"
 #include "base/log.hpp"
+#include "base/printable.hpp"
 #include "base/text.hpp"
 #include "base/units.hpp"
 
@@ -180,7 +181,9 @@ registry::Progress& Context::progress() {
 }
 
 Result<void> Context::print(std::string_view text) {
-    return with_context(write_all(1, text), "write to stdout");
+    // What a registry or an image says must not steer a terminal; a program gets the bytes.
+    return with_context(::isatty(1) == 1 ? write_all(1, printable(text)) : write_all(1, text),
+                        "write to stdout");
 }
 
 std::vector<OptionSpec> with_registry_options(std::vector<OptionSpec> own) {

@@ -9,6 +9,7 @@
 
 #include "base/fd.hpp"
 #include "base/json_io.hpp"
+#include "base/printable.hpp"
 #include "base/text.hpp"
 #include "base/units.hpp"
 #include "image/progress.hpp"
@@ -43,7 +44,7 @@ class Board : public registry::Progress {
 
     int begin(std::string label, uint64_t total) final {
         std::lock_guard lock{mutex_};
-        items_.push_back({printable(label), total});
+        items_.push_back({printable_line(label), total});
         on_begin(items_.back());
         return static_cast<int>(items_.size()) - 1;
     }
@@ -68,7 +69,7 @@ class Board : public registry::Progress {
     }
     void note(std::string_view text) final {
         std::lock_guard lock{mutex_};
-        on_note(printable(text));
+        on_note(printable_line(text));
     }
 
   protected:
@@ -97,12 +98,12 @@ class PlainProgress final : public Board {
     void on_begin(const Item& /*item*/) override {}
     void on_advance(const Item& /*item*/) override {}
     void on_finish(const Item& item) override {
-        std::string line = item.label + ": " + item.outcome;
+        std::string line = printable_line(item.label + ": " + item.outcome);
         if (item.done > 0)
             line += ", " + format_bytes({item.done}) + " in " + format_duration(item.took);
         print(line + "\n");
     }
-    void on_note(std::string_view text) override { print(std::string{text} + "\n"); }
+    void on_note(std::string_view text) override { print(printable_line(text) + "\n"); }
 };
 
 class JsonProgress final : public Board {
@@ -161,7 +162,7 @@ class TerminalProgress final : public Board {
         if (Clock::now() - drawn_ >= kRedrawEvery) redraw({});
     }
     void on_finish(const Item& item) override { redraw(line_of(item)); }
-    void on_note(std::string_view text) override { redraw(std::string{text}); }
+    void on_note(std::string_view text) override { redraw(printable_line(text)); }
 
     std::string erase() const {
         std::string out;
@@ -178,10 +179,10 @@ class TerminalProgress final : public Board {
 
     std::string line_of(const Item& item) const {
         constexpr size_t kBar = 28;
-        std::string out = item.label;
+        std::string out = printable_line(item.label);
         out.resize(std::max<size_t>(out.size(), 19), ' ');
         if (!item.outcome.empty()) {
-            out += " " + item.outcome;
+            out += " " + printable_line(item.outcome);
             if (item.done > 0) out += "  " + format_bytes({item.done}) + "  " + item.rate();
         } else {
             uint64_t total = std::max<uint64_t>(item.total, 1);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/json_io.hpp"
+#include "base/printable.hpp"
 #include "base/text.hpp"
 #include "base/units.hpp"
 #include "image/command.hpp"
@@ -126,7 +127,7 @@ Result<void> inspect(Context& context, const ParsedArgs& args) {
 }
 
 std::string one_line(std::string text, size_t width) {
-    text = printable(text);
+    text = printable_line(text);
     if (width > 3 && text.size() > width) text = text.substr(0, width - 3) + "...";
     return text;
 }
@@ -158,7 +159,7 @@ Result<void> history(Context& context, const ParsedArgs& args) {
                         {"emptyLayer", entry.empty_layer},
                         {"layer", digest},
                         {"size", size}});
-        std::string created = printable(entry.created.substr(0, 19));
+        std::string created = printable_line(entry.created.substr(0, 19));
         std::string by = one_line(entry.created_by.empty() ? entry.comment : entry.created_by,
                                   args.has("no-trunc") ? 0 : 50);
         created.resize(std::max<size_t>(created.size(), 21), ' ');

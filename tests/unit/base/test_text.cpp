@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include "base/printable.hpp"
 #include "base/text.hpp"
 #include "base/units.hpp"
 
@@ -14,10 +15,27 @@ TEST_CASE("numbers are parsed whole or not at all") {
     CHECK(parse_number<int>("0644", 8) == 0644);
 }
 
+TEST_CASE("printable text keeps lines and words, and steers no terminal") {
+    CHECK(printable("a\tb\nü€😀 \"x\\") == "a\tb\nü€😀 \"x\\");
+    CHECK(printable("\x1b[31mred\r\x07\x7f") == R"(\x1b[31mred\x0d\x07\x7f)");
+    CHECK(printable("\xc2\x9b"
+                    "31m") == R"(\xc2\x9b31m)");
+    CHECK(printable("\xe2\x81\xa6 \xe2\x80\x8f \xe2\x82\xac") ==
+          "\\xe2\\x81\\xa6 \\xe2\\x80\\x8f €");
+    CHECK(printable("\xff€\xe2") == R"(\xff\xe2\x82\xac\xe2)");  // no UTF-8: nothing is trusted
+    CHECK(printable("") == "");
+    CHECK(printable_line(std::string_view("a\tb\r\nc\0d\x1b", 8)) == "a b  c d");
+    CHECK(printable_line("\x1b]0;title\x07") == R"(\x1b]0;title\x07)");
+}
+
 TEST_CASE("quote escapes what could deceive a reader") {
     CHECK(quote("a\nb\x01\"") == "\"a\\nb\\x01\\\"\"");
     CHECK(quote("\xff") == "\"\\xff\"");
     CHECK(quote("ü") == "\"ü\"");
+    CHECK(quote("a\xc2\x9b"
+                "2J") == R"("a\xc2\x9b2J")");  // CSI as one character
+    CHECK(quote("a\xe2\x80\xae"
+                "b") == R"("a\xe2\x80\xaeb")");  // right to left from here
 }
 
 TEST_CASE("UTF-8 is checked for overlong forms and surrogates") {

@@ -95,26 +95,6 @@ Result<Directory> open_directory(Fd fd, const std::string& name) {
 
 }  // namespace
 
-Result<void> remove_tree_at(int directory, const std::string& name) {
-    if (::unlinkat(directory, name.c_str(), 0) == 0 || errno == ENOENT) return {};
-    // EISDIR on Linux; EPERM by POSIX.
-    if (errno != EISDIR && errno != EPERM) return fail_errno(errno, "remove " + name);
-    int fd = ::openat(directory, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0) return errno == ENOENT ? Result<void>{} : fail_errno(errno, "remove " + name);
-    Directory entries = TRY(open_directory(Fd{fd}, name));
-    while (dirent* entry = ::readdir(entries.get())) {
-        if (is_dot_name(entry->d_name)) continue;
-        TRY(remove_tree_at(::dirfd(entries.get()), entry->d_name));
-    }
-    if (::unlinkat(directory, name.c_str(), AT_REMOVEDIR) < 0 && errno != ENOENT)
-        return fail_errno(errno, "remove folder " + name);
-    return {};
-}
-
-Result<void> remove_tree(const std::string& path) {
-    return with_context(remove_tree_at(AT_FDCWD, path), "remove " + path);
-}
-
 Result<std::vector<std::string>> list_directory(const std::string& path) {
     Directory entries = TRY(open_directory(TRY(open_path(path, O_RDONLY | O_DIRECTORY)), path));
     std::vector<std::string> names;

@@ -1,12 +1,11 @@
 #include "engine/settings.hpp"
 
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <cstdlib>
 
 #include "base/file.hpp"
+#include "base/own_directory.hpp"
 
 namespace hull::engine {
 namespace {
@@ -30,15 +29,6 @@ std::string default_user_run_root(uid_t uid) {
     std::string runtime = environment("XDG_RUNTIME_DIR");
     if (!runtime.empty()) return join_path(runtime, "hull");
     return "/tmp/hull-" + std::to_string(uid);
-}
-
-Result<void> check_owner(const std::string& path, uid_t uid) {
-    struct stat info{};
-    if (::lstat(path.c_str(), &info) < 0) return fail_errno(errno, "look at " + path);
-    if (S_ISDIR(info.st_mode) && info.st_uid == uid && (info.st_mode & 0022U) == 0) return {};
-    return fail(Errc::denied,
-                path + " is not a folder that only uid " + std::to_string(uid) + " can write",
-                "remove it, or give another one with --root or --runroot");
 }
 
 }  // namespace
@@ -84,16 +74,15 @@ Result<Settings> resolve_settings(const SettingsRequest& request) {
 Result<void> prepare_roots(const Settings& settings) {
     // Search permission on the run root: a runtime other than hull's walks to the root file system
     // with the container's ids. What lies in it has modes of its own.
-    if (!path_exists(settings.runtime_root())) {
+    if (path_exists(settings.runtime_root())) {
+        TRY(check_own_directory(settings.run_root));
+    } else {
         TRY(create_directories(parent_path(settings.run_root)));
-        if (::mkdir(settings.run_root.c_str(), settings.is_rootless ? 0700 : 0711) < 0 &&
-            errno != EEXIST)
-            return fail_errno(errno, "make " + settings.run_root);
+        TRY(create_own_directory(settings.run_root, settings.is_rootless ? 0700 : 0711));
         TRY(create_directories(settings.runtime_root(), 0700));
     }
-    TRY(check_owner(settings.run_root, settings.uid));
     if (!path_exists(settings.root)) TRY(create_directories(settings.root, 0700));
-    return check_owner(settings.root, settings.uid);
+    return check_own_directory(settings.root);
 }
 
 }  // namespace hull::engine

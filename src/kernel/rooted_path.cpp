@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <climits>
 
+#include "base/remove_tree.hpp"
 #include "base/text.hpp"
 #include "kernel/rooted_walk.hpp"
 
@@ -244,13 +245,13 @@ Result<void> RootedPath::remove_tree(std::string_view path) const {
         if (parent.error().sys_errno == ENOENT) return {};
         return fail(std::move(parent).error());
     }
-    return with_context(remove_tree_bounded(parent->directory.get(), parent->name),
+    return with_context(remove_tree_at(parent->directory.get(), parent->name),
                         "remove " + describe(path));
 }
 
 Result<void> RootedPath::remove_content(std::string_view path) const {
     Fd directory = TRY(open_directory(path));
-    return with_context(remove_content_bounded(directory.get()), "empty " + describe(path));
+    return with_context(remove_content_at(directory.get()), "empty " + describe(path));
 }
 
 Result<std::optional<struct stat>> RootedPath::find(std::string_view path) const {

@@ -1,14 +1,11 @@
 #include "kernel/rooted_walk.hpp"
 
-#include <dirent.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <climits>
-#include <utility>
 #include <vector>
 
 #include "base/text.hpp"
@@ -92,94 +89,6 @@ Result<Fd> walk_and_make(int root, std::string_view path, const WalkOptions& opt
     Fd copy{::fcntl(root, F_DUPFD_CLOEXEC, 3)};
     if (!copy) return fail_errno(errno, "duplicate a root's descriptor");
     return copy;
-}
-
-namespace {
-
-/// Levels below the top that are walked with open descriptors; what is deeper is moved up first.
-constexpr int kMaxDepth = 48;
-
-class TreeRemover {
-  public:
-    explicit TreeRemover(int top) : top_(top) {}
-
-    /// Empties `directory` (readable descriptor), which lies `depth` levels below the top.
-    Result<void> empty(int directory, int depth) {
-        for (const DirectoryEntry& entry : TRY(list_directory_at(directory)))
-            TRY(remove_entry(directory, entry, depth));
-        return {};
-    }
-    /// Whether something deep was moved up into the top folder, which must be emptied again.
-    bool take_moved() { return std::exchange(moved_, 0) > 0; }
-
-  private:
-    Result<void> remove_entry(int directory, const DirectoryEntry& entry, int depth) {
-        if (entry.type != DT_DIR) {
-            if (::unlinkat(directory, entry.name.c_str(), 0) == 0 || errno == ENOENT) return {};
-            // EISDIR, EPERM: the file system did not say that it is a directory.
-            if (errno != EISDIR && errno != EPERM)
-                return fail_errno(errno, "remove " + quote(entry.name));
-        }
-        if (::unlinkat(directory, entry.name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT)
-            return {};
-        if (errno != ENOTEMPTY && errno != EEXIST)
-            return fail_errno(errno, "remove " + quote(entry.name));
-        if (depth >= kMaxDepth) return move_up(directory, entry.name);
-        OpenHow how = beneath_how(O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK);
-        how.resolve |= RESOLVE_NO_XDEV;
-        Fd inner = TRY(open_beneath(directory, entry.name, how));
-        TRY(empty(inner.get(), depth + 1));
-        if (::unlinkat(directory, entry.name.c_str(), AT_REMOVEDIR) < 0 && errno != ENOENT)
-            return fail_errno(errno, "remove directory " + quote(entry.name));
-        return {};
-    }
-
-    Result<void> move_up(int directory, const std::string& name) {
-        constexpr int kTries = 4096;
-        for (int attempt = 0; attempt < kTries; ++attempt) {
-            std::string free_name = ".hull-removed-" + std::to_string(next_name_++);
-            if (::renameat2(directory, name.c_str(), top_, free_name.c_str(), RENAME_NOREPLACE) ==
-                0) {
-                ++moved_;
-                return {};
-            }
-            if (errno != EEXIST) return fail_errno(errno, "move deep folder " + quote(name));
-        }
-        return fail(Errc::conflict, "move deep folder " + quote(name) + ": no free name");
-    }
-
-    int top_;
-    int moved_ = 0;
-    unsigned int next_name_ = 0;
-};
-
-Result<void> empty_top(int directory) {
-    TreeRemover remover(directory);
-    do {
-        TRY(remover.empty(directory, 0));
-    } while (remover.take_moved());
-    return {};
-}
-
-}  // namespace
-
-Result<void> remove_content_bounded(int directory) {
-    return empty_top(directory);
-}
-
-Result<void> remove_tree_bounded(int directory, const std::string& name) {
-    if (::unlinkat(directory, name.c_str(), 0) == 0 || errno == ENOENT || errno == ENOTDIR)
-        return {};
-    if (errno != EISDIR && errno != EPERM) return fail_errno(errno, "remove " + quote(name));
-    if (::unlinkat(directory, name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return {};
-    if (errno != ENOTEMPTY && errno != EEXIST) return fail_errno(errno, "remove " + quote(name));
-    OpenHow how = beneath_how(O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK);
-    how.resolve |= RESOLVE_NO_XDEV;
-    Fd inner = TRY(open_beneath(directory, name, how));
-    TRY(empty_top(inner.get()));
-    if (::unlinkat(directory, name.c_str(), AT_REMOVEDIR) < 0 && errno != ENOENT)
-        return fail_errno(errno, "remove directory " + quote(name));
-    return {};
 }
 
 }  // namespace hull::kernel

@@ -44,9 +44,4 @@ struct WalkOptions {
 /// @return  O_PATH descriptor of the last directory
 Result<Fd> walk_and_make(int root, std::string_view path, const WalkOptions& options);
 
-/// rm -rf of one entry; a missing one is no error. Mounts are not crossed. Uses a bounded number of
-/// descriptors for a tree of any depth.
-Result<void> remove_tree_bounded(int directory, const std::string& name);
-Result<void> remove_content_bounded(int directory);
-
 }  // namespace hull::kernel

@@ -10,6 +10,7 @@
 
 #include "base/file.hpp"
 #include "base/log.hpp"
+#include "base/own_directory.hpp"
 
 namespace hull::kernel {
 namespace {
@@ -37,13 +38,6 @@ bool take(std::string_view& in, T& value) {
     std::memcpy(&value, in.data(), sizeof value);
     in.remove_prefix(sizeof value);
     return true;
-}
-
-/// A directory of this user that nobody else may write to.
-bool is_private_directory(const std::string& path) {
-    struct stat status{};
-    return lstat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode) &&
-           status.st_uid == geteuid() && (status.st_mode & (S_IWGRP | S_IWOTH)) == 0;
 }
 
 std::optional<SeccompProgram> load_entry(const std::string& path, const std::string& source) {
@@ -130,8 +124,8 @@ Result<SeccompProgram> load_or_compile_seccomp(const SeccompFilter& filter,
                                                const std::string& cache_directory) {
     const std::string source = seccomp_source(filter);
     const bool is_usable =
-        is_private_directory(cache_directory) ||
-        (create_directories(cache_directory, 0700) && is_private_directory(cache_directory));
+        check_own_directory(cache_directory) ||
+        (create_directories(cache_directory, 0700) && check_own_directory(cache_directory));
     const std::string path =
         join_path(cache_directory, fmt::format("{:016x}.seccomp", fnv1a(source)));
     if (is_usable)

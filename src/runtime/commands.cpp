@@ -6,6 +6,8 @@
 
 #include "base/fd.hpp"
 #include "base/file.hpp"
+#include "base/own_directory.hpp"
+#include "base/printable.hpp"
 #include "base/text.hpp"
 #include "kernel/executable.hpp"
 #include "runtime/log_target.hpp"
@@ -94,6 +96,9 @@ Result<Settings> parse_settings(const ParsedArgs& args) {
     Settings settings;
     settings.is_root_given = args.has("root");
     settings.root = TRY(absolute_path(args.get("root", default_root())));
+    // Whoever owns that folder owns the containers in it, and their hooks.
+    if (!settings.is_root_given && settings.root.starts_with("/tmp/hull-runtime-"))
+        TRY(create_own_directory(settings.root, 0711));
     settings.log_file = args.get("log");
     std::string format = args.get("log-format", "text");
     if (format != "text" && format != "json")
@@ -116,7 +121,7 @@ Result<Settings> parse_settings(const ParsedArgs& args) {
 int report(const Error& error, const Settings& settings, int code) {
     std::string text = error.to_string();
     if (!settings.log_file.empty()) log::error(text);
-    (void)write_all(2, "hull-runtime: " + text + "\n");
+    (void)write_all(2, "hull-runtime: " + printable(text) + "\n");
     return code;
 }
 

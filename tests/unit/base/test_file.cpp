@@ -1,4 +1,6 @@
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -6,6 +8,7 @@
 
 #include "base/file.hpp"
 #include "base/json_io.hpp"
+#include "base/own_directory.hpp"
 #include "base/spawn.hpp"
 
 using namespace hull;
@@ -38,6 +41,47 @@ TEST_CASE("remove_tree does not follow a symbolic link") {
     REQUIRE(remove_tree(folder.path + "/tree"));
     CHECK_FALSE(path_exists(folder.path + "/tree"));
     CHECK(path_exists(other.path + "/keep"));
+}
+
+TEST_CASE("remove_tree needs few descriptors, however deep the tree is") {
+    TemporaryFolder folder;
+    REQUIRE(create_directories(folder.path + "/tree"));
+    auto here = open_path(folder.path + "/tree", O_PATH | O_DIRECTORY);
+    REQUIRE(here);
+    for (int i = 0; i < 5000; ++i) {
+        REQUIRE(::mkdirat(here->get(), "d", 0755) == 0);
+        here = open_at(here->get(), "d", O_PATH | O_DIRECTORY);
+        REQUIRE(here);
+    }
+    here->reset();
+    rlimit before{};
+    REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+    const rlimit few{128, before.rlim_max};
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &few) == 0);
+    const auto removed = remove_tree(folder.path + "/tree");
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+    CHECK_MESSAGE(removed.has_value(), (removed ? "" : removed.error().to_string()));
+    CHECK_FALSE(path_exists(folder.path + "/tree"));
+    CHECK(remove_tree(folder.path + "/none/such"));
+}
+
+TEST_CASE("a folder of one's own is nobody else's, no link, and closed to other writers") {
+    TemporaryFolder folder;
+    const std::string path = folder.path + "/own";
+    REQUIRE(create_own_directory(path, 0711));
+    CHECK(create_own_directory(path, 0711));
+    REQUIRE(::chmod(path.c_str(), 0771) == 0);
+    CHECK(create_own_directory(path, 0711).error().code == Errc::denied);
+    REQUIRE(::chmod(path.c_str(), 0700) == 0);
+    REQUIRE(::symlink(path.c_str(), (folder.path + "/link").c_str()) == 0);
+    CHECK(create_own_directory(folder.path + "/link", 0711).error().code == Errc::denied);
+    CHECK(check_own_directory(folder.path + "/none").error().code == Errc::not_found);
+    REQUIRE(write_file_atomically(folder.path + "/file", "x"));
+    CHECK(check_own_directory(folder.path + "/file").error().code == Errc::denied);
+    if (::geteuid() == 0) {
+        REQUIRE(::chown(path.c_str(), 65534, 65534) == 0);
+        CHECK(check_own_directory(path).error().code == Errc::denied);
+    }
 }
 
 TEST_CASE("a lock is held by one") {

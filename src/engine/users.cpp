@@ -19,13 +19,23 @@ struct GroupEntry {
     std::string_view members;
 };
 
+/// What the tools that make users take; setresuid(2) takes 4294967295 for "as it is", and the
+/// process would stay root.
+constexpr uint32_t kHighestId = 0x7fffffffU;
+
+std::optional<uint32_t> read_id(std::string_view field) {
+    auto id = parse_number<uint32_t>(field);
+    return id && *id <= kHighestId ? id : std::nullopt;
+}
+
+/// Lines that are no entries, as those whose ids are none, are passed over.
 template <typename Visit>
 void for_each_passwd(std::string_view text, Visit&& visit) {
     for (auto line : split_lines(text)) {
         auto fields = split(line, ':');
         if (fields.size() < 6) continue;
-        auto uid = parse_number<uint32_t>(fields[2]);
-        auto gid = parse_number<uint32_t>(fields[3]);
+        auto uid = read_id(fields[2]);
+        auto gid = read_id(fields[3]);
         if (uid && gid && visit(PasswdEntry{fields[0], *uid, *gid, fields[5]})) return;
     }
 }
@@ -35,7 +45,7 @@ void for_each_group(std::string_view text, Visit&& visit) {
     for (auto line : split_lines(text)) {
         auto fields = split(line, ':');
         if (fields.size() < 3) continue;
-        auto gid = parse_number<uint32_t>(fields[2]);
+        auto gid = read_id(fields[2]);
         if (gid && visit(GroupEntry{fields[0], *gid, fields.size() > 3 ? fields[3] : ""})) return;
     }
 }
@@ -43,8 +53,8 @@ void for_each_group(std::string_view text, Visit&& visit) {
 Result<std::optional<uint32_t>> parse_id(std::string_view text, std::string_view what) {
     bool is_number = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
     if (!is_number) return std::nullopt;
-    auto id = parse_number<uint32_t>(text);
-    if (!id || *id > 0x7fffffffU)
+    auto id = read_id(text);
+    if (!id)
         return fail(Errc::invalid, std::string(what) + " " + std::string(text) + " is too large",
                     "ids go up to 2147483647");
     return *id;

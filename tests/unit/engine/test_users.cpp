@@ -75,6 +75,19 @@ TEST_CASE("names that are not there, and ids that are too large, are refused by 
     CHECK_FALSE(resolve_user("1 ", {}, read_both));
 }
 
+TEST_CASE("a line of passwd or group whose id is none is no entry") {
+    const auto read = [](std::string_view path) -> Result<std::optional<std::string>> {
+        if (path == "/etc/passwd")
+            return std::string(
+                "worker:x:4294967295:5::/:/bin/sh\nbig:x:2147483648:5::/:/bin/sh\n"
+                "odd:x:5:4294967295::/:/bin/sh\n");
+        return std::string("g:x:4294967295:\n");
+    };
+    for (const char* user : {"worker", "big", "odd", "0:g"})
+        CHECK(resolve_user(user, {}, read).error().code == Errc::not_found);
+    CHECK(resolve_user("0", {"g"}, read).error().code == Errc::not_found);
+}
+
 TEST_CASE("--group-add takes names and numbers") {
     auto user = resolve_user("www", {"audio", "44", "44"}, read_both);
     REQUIRE(user);

@@ -111,8 +111,14 @@ Result<void> run_in_container(const JoinRequest& request, ProgramSetup& setup, u
     return run_program(setup, -1, nullptr);
 }
 
+/// What is left to do for a process that runs the program.
+struct JoinRest {
+    bool leave_host = false;
+    uint64_t flags = 0;  ///< namespaces to enter
+};
+
 [[noreturn]] void run_join_child(const JoinRequest& request, const ChildEnd& channel,
-                                 uint64_t flags, std::atomic<int>* listener) {
+                                 const JoinRest& rest, std::atomic<int>* listener) {
     log_through(channel);
     ClosedTogether closing;  // by close_host_descriptors()
     closing.abandon();
@@ -128,23 +134,33 @@ Result<void> run_in_container(const JoinRequest& request, ProgramSetup& setup, u
                        .seccomp_listener = listener,
                        .channel = &channel};
     const auto run = [&]() -> Result<void> {
-        TRY(leave_host(request));
-        return run_in_container(request, setup, flags);
+        if (rest.leave_host) TRY(leave_host(request));
+        return run_in_container(request, setup, rest.flags);
     };
     const auto result = run();
     end_with_error(channel, result.error(), false);
 }
 
-/// For a caller that may not set its own pid namespace (an ordinary user): the process between
-/// gets the rights by joining the user namespace, and the child is born in the pid namespace.
+/// What the child has of ours when it is born among the container's processes.
+Result<void> close_all_but_needed(const JoinRequest& request, const ChildEnd& channel) {
+    return close_descriptors_but(static_cast<unsigned>(3 + request.preserve_fds),
+                                 {channel.fd(), request.console_socket});
+}
+
+/// The process between joins everything, and the child is born where it stays. For a caller that
+/// may not set its own pid namespace (an ordinary user: joining the user namespace gives the
+/// right), and for a container in our own user namespace: there CAP_SYS_PTRACE of the container's
+/// is ours as well, and the child, which being non-dumpable does not hide from that, must have
+/// nothing of the host: no root, no working directory, no descriptor.
 [[noreturn]] void run_join_middle(const JoinRequest& request, const ChildEnd& channel,
                                   uint64_t flags, std::atomic<int>* listener) {
     log_through(channel);
     const auto run = [&]() -> Result<void> {
         TRY(leave_host(request));
         TRY(enter_namespaces(request, flags));
+        TRY(close_all_but_needed(request, channel));
         auto child = TRY(kernel::clone_process({.as_sibling = true}));
-        if (child.is_child()) run_join_child(request, channel, 0, listener);
+        if (child.is_child()) run_join_child(request, channel, {}, listener);
         return channel.send_child(child.pid);
     };
     const auto result = run();
@@ -193,6 +209,8 @@ Result<kernel::ClonedProcess> clone_joined(const JoinRequest& request, Channel& 
     const uint64_t flags = join_flags(request);
     const Inheritance inheritance = TRY(Inheritance::prepare(*request.process));
     std::optional<PidNamespace> inside;
+    if ((flags & kPidFlag) != 0 && (flags & CLONE_NEWUSER) == 0)
+        return clone_through_join_middle(request, channel, flags, listener);
     if ((flags & kPidFlag) != 0) {
         auto entered = PidNamespace::enter(request.target_pidfd);
         if (!entered && entered.error().sys_errno == EPERM)
@@ -203,7 +221,8 @@ Result<kernel::ClonedProcess> clone_joined(const JoinRequest& request, Channel& 
     auto process = kernel::clone_process({.cgroup_v2_directory = request.cgroup_v2_directory});
     if (process && process->is_child()) {
         channel.parent.close();
-        run_join_child(request, channel.child, flags & ~kPidFlag, listener);
+        run_join_child(request, channel.child, {.leave_host = true, .flags = flags & ~kPidFlag},
+                       listener);
     }
     channel.child.close();
     // ENOMEM: the pid namespace has no init any more (pid_namespaces(7)).

@@ -169,6 +169,8 @@ Result<void> give_stdio_to_user(LaunchSetup& setup);
 void give_pipes_to(uid_t uid, gid_t gid);
 Result<void> open_console(ProgramSetup& setup);
 Result<void> close_host_descriptors(ProgramSetup& setup);
+/// Closes every descriptor from `first` on but those in `kept` (negative ones are none).
+Result<void> close_descriptors_but(unsigned first, std::initializer_list<int> kept);
 Result<void> enter_working_directory(ProgramSetup& setup);
 Result<void> enter_working_directory_as_user(ProgramSetup& setup);
 Result<void> find_program(ProgramSetup& setup);

@@ -80,20 +80,25 @@ Result<void> open_console(ProgramSetup& setup) {
 /// the caller preserves.
 Result<void> close_host_descriptors(ProgramSetup& setup) {
     setup.procfs.reset();
-    std::array kept = {setup.channel->fd(), setup.start_fifo, setup.hook_outputs.out,
-                       setup.hook_outputs.errors};
-    std::ranges::sort(kept);
-    int next = 3 + setup.preserve_fds;
-    for (const int fd : kept) {
-        if (fd < next) continue;
-        if (fd > next)
-            TRY(kernel::close_fds(static_cast<unsigned>(next), static_cast<unsigned>(fd - 1)));
-        next = fd + 1;
-    }
-    TRY(kernel::close_fds(static_cast<unsigned>(next)));
+    TRY(close_descriptors_but(static_cast<unsigned>(3 + setup.preserve_fds),
+                              {setup.channel->fd(), setup.start_fifo, setup.hook_outputs.out,
+                               setup.hook_outputs.errors}));
     // Later ones must be gone again before anybody can name them by /proc/self/fd.
     ClosedTogether::end();
     return {};
+}
+
+Result<void> close_descriptors_but(unsigned first, std::initializer_list<int> kept) {
+    std::vector<int> sorted(kept);
+    std::ranges::sort(sorted);
+    unsigned next = first;
+    for (const int fd : sorted) {
+        if (fd < 0 || static_cast<unsigned>(fd) < next) continue;
+        if (static_cast<unsigned>(fd) > next)
+            TRY(kernel::close_fds(next, static_cast<unsigned>(fd) - 1));
+        next = static_cast<unsigned>(fd) + 1;
+    }
+    return kernel::close_fds(next);
 }
 
 namespace {

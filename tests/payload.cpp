@@ -192,6 +192,25 @@ int one_syscall(Arguments arguments) {
     return 0;
 }
 
+/// The same through the gate of 32-bit programs (int 0x80), which a 64-bit one can use as well.
+int one_syscall_32([[maybe_unused]] Arguments arguments) {
+#ifdef __x86_64__
+    long words[5] = {};
+    for (size_t i = 0; i < 5 && i < arguments.size(); ++i)
+        words[i] = number(arguments[i]);
+    long result = words[0];
+    __asm__ volatile("int $0x80"
+                     : "+a"(result)
+                     : "b"(words[1]), "c"(words[2]), "d"(words[3]), "S"(words[4])
+                     : "memory", "r8", "r9", "r10", "r11");
+    std::printf("%s\n",
+                static_cast<int>(result) < 0 ? error_name(-static_cast<int>(result)) : "ok");
+#else
+    std::printf("ENOSYS\n");
+#endif
+    return 0;
+}
+
 int all_syscalls(Arguments) {
     // Numbers whose effect no argument prevents: vhangup(2) hangs up the caller's terminal.
     constexpr long kVhangup = 153;
@@ -487,6 +506,7 @@ constexpr Verb kVerbs[] = {
     {"descriptors", "", "open descriptors and what they are", descriptors},
     {"syscall", "NUMBER [ARG...]", "makes one system call and prints the errno's name",
      one_syscall},
+    {"syscall32", "NUMBER [ARG...]", "the same through int 0x80", one_syscall_32},
     {"syscalls", "", "tries every number from 0 to 471, each in a child, all arguments -1",
      all_syscalls},
     {"fork-many", "[COUNT]", "forks until refused", fork_many},

@@ -3,11 +3,13 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
 #include <chrono>
 #include <deque>
+#include <optional>
 
 #include "base/fd.hpp"
 #include "base/file.hpp"
@@ -79,6 +81,18 @@ void print_record(const LogRecord& record, const Selection& selection) {
 class LogTail {
   public:
     explicit LogTail(Fd file) : file_(std::move(file)) {}
+    /// Whether the log at `path` has gone on in another file, or this one was emptied.
+    bool is_rotated(const std::string& path) const {
+        struct stat ours{};
+        struct stat there{};
+        if (::fstat(file_.get(), &ours) < 0 || ::stat(path.c_str(), &there) < 0) return false;
+        return ours.st_ino != there.st_ino || ours.st_size < ::lseek(file_.get(), 0, SEEK_CUR);
+    }
+    Result<void> reopen(const std::string& path) {
+        file_ = TRY(open_path(path, O_RDONLY));
+        partial_.clear();
+        return {};
+    }
     template <typename Visit>
     Result<void> read_new(Visit&& visit) {
         std::array<char, 65536> buffer{};
@@ -114,17 +128,14 @@ std::vector<std::string> log_files(const std::string& path, uint32_t max_files) 
     return out;
 }
 
-Result<void> print_past(LogTail& tail, const Selection& selection) {
-    std::deque<LogRecord> last;
-    TRY(tail.read_new([&](const LogRecord& record) {
+/// Prints what is selected; with --tail the last lines of all files wait in `last`.
+Result<void> read_past(LogTail& tail, const Selection& selection, std::deque<LogRecord>& last) {
+    return tail.read_new([&](const LogRecord& record) {
         if (!is_selected(record, selection)) return;
         if (!selection.tail) return print_record(record, selection);
         last.push_back(record);
         if (last.size() > *selection.tail) last.pop_front();
-    }));
-    for (const auto& record : last)
-        print_record(record, selection);
-    return {};
+    });
 }
 
 /// Until the container's monitor has gone: by then all is written.
@@ -135,10 +146,16 @@ Result<void> follow(Engine& engine, const std::string& id, const std::string& pa
     };
     Fd watch(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
     if (!watch) return fail_errno(errno, "watch the container's log");
-    ::inotify_add_watch(watch.get(), path.c_str(), IN_MODIFY);
+    constexpr uint32_t kChanges = IN_MODIFY | IN_MOVE_SELF;
+    ::inotify_add_watch(watch.get(), path.c_str(), kChanges);
     auto connection = engine::MonitorConnection::connect(engine.settings().run_directory(id), 0);
     bool runs = connection.has_value();
     while (runs) {
+        if (tail.is_rotated(path)) {
+            TRY(tail.read_new(show));  // what came in before it was put aside
+            TRY(tail.reopen(path));
+            ::inotify_add_watch(watch.get(), path.c_str(), kChanges);
+        }
         TRY(tail.read_new(show));
         std::array<pollfd, 2> watched{pollfd{watch.get(), POLLIN, 0},
                                       pollfd{connection->fd(), POLLIN, 0}};
@@ -164,15 +181,18 @@ int cmd_logs(const GlobalWords& global, const LogsWords& words) {
             return fail(Errc::conflict, "container " + record.name + " keeps no log",
                         "it was made with --log-driver none");
         std::string path = engine.settings().log_path(record.id);
-        auto files = log_files(path, record.config.log_max_files);
-        for (const auto& file : files) {
+        std::deque<LogRecord> last;
+        std::optional<LogTail> tail;
+        for (const auto& file : log_files(path, record.config.log_max_files)) {
             auto opened = open_path(file, O_RDONLY);
             if (!opened && opened.error().code == Errc::not_found) continue;  // never started
-            LogTail tail(TRY(std::move(opened)));
-            TRY(print_past(tail, selection));
-            if (file == path && words.follow && found.state == "running")
-                TRY(follow(engine, record.id, path, tail, selection));
+            tail.emplace(TRY(std::move(opened)));
+            TRY(read_past(*tail, selection, last));
         }
+        for (const auto& record_of_last : last)
+            print_record(record_of_last, selection);
+        if (tail && words.follow && found.state == "running")
+            return follow(engine, record.id, path, *tail, selection);
         return {};
     };
     auto done = work();

@@ -28,6 +28,7 @@ struct RunWords {
     bool remove = false;
     bool read_only = false;
     bool privileged = false;
+    bool allow_engine_socket = false;
     bool dry_run = false;
     bool quiet = false;
     bool no_signal_proxy = false;

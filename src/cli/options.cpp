@@ -127,6 +127,7 @@ Result<void> read_security_option(const std::string& text, ContainerConfig& conf
 
 Result<void> read_confinement(const RunWords& words, ContainerConfig& config) {
     config.privileged = words.privileged;
+    config.allow_engine_socket = words.allow_engine_socket;
     config.read_only = words.read_only;
     for (const auto& name : words.cap_add)
         config.cap_add.push_back(TRY(capability_of(name)));

@@ -105,7 +105,8 @@ void add_process_options(Options& options, RunWords& words) {
     options.value("--cidfile", words.cid_file, "FILE", "write the container's id there");
     options.value("--detach-keys", words.detach_keys, "KEYS", "default ctrl-p,ctrl-q");
     options.value("--log-driver", words.log_driver, "DRIVER", "json-file (default) or none");
-    options.values("--log-opt", words.log_options, "NAME=VALUE", "max-size=10m, max-file=3");
+    options.values("--log-opt", words.log_options, "NAME=VALUE",
+                   "max-size=50m (0: no limit), max-file=2");
     options.value("--runtime", words.runtime, "PROGRAM", "OCI runtime in place of hull-runtime");
     options.flag("--dry-run", words.dry_run, "print the bundle's config.json, start nothing");
     options.flag("-q,--quiet", words.quiet, "no progress of a pull");
@@ -134,6 +135,8 @@ void add_confinement_options(Options& options, RunWords& words) {
                    "apparmor=unconfined|PROFILE");
     options.flag("--privileged", words.privileged,
                  "all capabilities, no filter, no masks (its user namespace stays)");
+    options.flag("--allow-engine-socket", words.allow_engine_socket,
+                 "bind mounts may reach hull's own files and sockets");
 }
 
 Result<Words> parse_run(const std::string& verb, const std::vector<std::string>& args) {

@@ -15,6 +15,7 @@ constexpr std::string_view kDefaultPath =
     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 constexpr uint64_t kCpuPeriod = 100'000;  // µs
 constexpr uint64_t kDefaultTmpfsSize = 64U << 20U;
+constexpr uint64_t kDevSize = 64U << 20U;
 
 std::vector<std::string> known_capabilities() {
     return kernel::capability_names(kernel::all_capabilities());
@@ -34,6 +35,19 @@ spec::Mount make_mount(std::string_view type, std::string_view target,
     mount.destination = target;
     mount.options = std::move(options);
     return mount;
+}
+
+/// No more files than pages: what they take besides is memory of the kernel's, which nothing else
+/// here limits and which stays when the processes are killed.
+std::vector<std::string> tmpfs_limits(uint64_t bytes) {
+    constexpr uint64_t kPage = 4096;
+    return {"size=" + std::to_string(bytes),
+            "nr_inodes=" + std::to_string(std::max<uint64_t>(bytes / kPage, 16))};
+}
+
+void append(std::vector<std::string>& options, std::vector<std::string> more) {
+    for (auto& option : more)
+        options.push_back(std::move(option));
 }
 
 uint32_t mapped_ids(const std::vector<spec::IdMapping>& mappings) {
@@ -65,16 +79,17 @@ std::vector<spec::Mount> standard_mounts(const BundleInputs& inputs) {
     if (!config.privileged) cgroup.emplace_back("ro");
     std::vector<spec::Mount> mounts;
     mounts.push_back(make_mount("proc", "/proc", {"nosuid", "noexec", "nodev"}));
-    std::vector<std::string> dev{"nosuid", "strictatime", "mode=755", "size=65536k"};
+    std::vector<std::string> dev{"nosuid", "strictatime", "mode=755"};
+    append(dev, tmpfs_limits(kDevSize));
     if (config.read_only) dev.emplace_back("ro");  // nothing but what was asked for is writable
     mounts.push_back(make_mount("tmpfs", "/dev", std::move(dev)));
     mounts.push_back(make_mount("devpts", "/dev/pts", std::move(pts)));
     mounts.push_back(make_sys_mount(config));
     mounts.push_back(make_mount("cgroup", "/sys/fs/cgroup", std::move(cgroup)));
     mounts.push_back(make_mount("mqueue", "/dev/mqueue", {"nosuid", "noexec", "nodev"}));
-    mounts.push_back(make_mount(
-        "tmpfs", "/dev/shm",
-        {"nosuid", "noexec", "nodev", "mode=1777", "size=" + std::to_string(config.shm_size)}));
+    std::vector<std::string> shm{"nosuid", "noexec", "nodev", "mode=1777"};
+    append(shm, tmpfs_limits(config.shm_size));
+    mounts.push_back(make_mount("tmpfs", "/dev/shm", std::move(shm)));
     mounts.back().source = "shm";
     return mounts;
 }
@@ -85,8 +100,8 @@ std::vector<spec::Mount> tmpfs_mounts(const ContainerConfig& config) {
         if (wanted.kind != MountKind::tmpfs) continue;
         uint64_t size = wanted.tmpfs_size != 0 ? wanted.tmpfs_size : kDefaultTmpfsSize;
         std::string mode = format_octal(wanted.tmpfs_mode.value_or(01777));
-        std::vector<std::string> options{"nosuid", "nodev", "noexec", "mode=" + mode,
-                                         "size=" + std::to_string(size)};
+        std::vector<std::string> options{"nosuid", "nodev", "noexec", "mode=" + mode};
+        append(options, tmpfs_limits(size));
         if (wanted.read_only) options.emplace_back("ro");
         mounts.push_back(make_mount("tmpfs", wanted.target, std::move(options)));
     }
@@ -367,6 +382,11 @@ std::vector<std::string> weakening_warnings(const ContainerConfig& config) {
         out.emplace_back(
             "--network host: the container sees and uses the host's interfaces, abstract sockets "
             "and services on 127.0.0.1");
+    if (config.allow_engine_socket)
+        out.emplace_back(
+            "--allow-engine-socket: whoever is in the container may do all that hull can do, if "
+            "its "
+            "bind mounts reach hull's own files");
     if (config.pids_limit < 0)
         out.emplace_back("--pids-limit -1: a fork bomb in the container can exhaust the host");
     return out;

@@ -77,8 +77,10 @@ struct ContainerConfig {
 
     std::string runtime;  ///< program; empty: hull-runtime
     bool log_disabled = false;
-    uint64_t log_max_size = 0;  ///< bytes; 0: unlimited
-    uint32_t log_max_files = 1;
+    /// What a container says must not fill the host's disk.
+    uint64_t log_max_size = 50U << 20U;  ///< bytes; 0: unlimited
+    uint32_t log_max_files = 2;
+    bool allow_engine_socket = false;   ///< hull's own state may be bound into it
     std::vector<std::string> warnings;  ///< what was weakened, and what that costs
     bool operator==(const ContainerConfig&) const = default;
 };

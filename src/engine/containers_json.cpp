@@ -93,6 +93,7 @@ Result<void> visit_members(ContainerConfig& config, Visitor&& visit) {
     TRY(visit("log_disabled", config.log_disabled));
     TRY(visit("log_max_size", config.log_max_size));
     TRY(visit("log_max_files", config.log_max_files));
+    TRY(visit("allow_engine_socket", config.allow_engine_socket));
     TRY(visit("warnings", config.warnings));
     return {};
 }

@@ -101,6 +101,10 @@ Result<ContainerConfig> Engine::merge_image(const CreateRequest& request,
         bool is_taken = std::ranges::any_of(
             config.mounts, [&](const MountConfig& mount) { return mount.target == target; });
         if (is_taken || target.empty() || target[0] != '/') continue;
+        if (target == "/")
+            return fail(Errc::invalid,
+                        "image " + request.image + " wants a volume in the place of the whole root",
+                        "it must name a folder");
         MountConfig mount;
         mount.kind = MountKind::volume;
         mount.target = target;

@@ -1,10 +1,6 @@
 #include "engine/etc_files.hpp"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cerrno>
+#include <utility>
 
 #include "base/file.hpp"
 #include "base/text.hpp"
@@ -21,7 +17,7 @@ constexpr std::string_view kLocalHosts =
     "ff02::2\tip6-allrouters\n";
 
 std::string read_or_empty(const std::string& path) {
-    auto text = read_file(path, 1U << 20U);
+    auto text = read_file(path, 64U << 10U);
     return text ? std::move(*text) : std::string();
 }
 
@@ -29,21 +25,9 @@ bool is_loopback(std::string_view address) {
     return address.starts_with("127.") || address == "::1";
 }
 
-Result<void> write_owned(const std::string& path, std::string_view content, uint32_t owner) {
-    Fd file = TRY(open_path(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0644));
-    TRY(write_all(file.get(), content));
-    // umask must not decide what the container's users can read.
-    if (::fchmod(file.get(), 0644) < 0) return fail_errno(errno, "set the mode of " + path);
-    if (owner != ::geteuid() && ::fchown(file.get(), owner, owner) < 0)
-        return fail_errno(errno, "give " + path + " to the container");
-    return {};
-}
-
 }  // namespace
 
-std::string make_hosts(const ContainerConfig& config, const std::string& hostname,
-                       std::string_view host_file) {
-    if (config.network == NetworkMode::host && !host_file.empty()) return std::string(host_file);
+std::string make_hosts(const std::string& hostname) {
     return std::string(kLocalHosts) + "127.0.1.1\t" + hostname + "\n";
 }
 
@@ -59,22 +43,19 @@ std::string make_resolv_conf(const ContainerConfig& config, std::string_view hos
     return out;
 }
 
-Result<std::vector<EtcFile>> write_etc_files(const std::string& directory,
-                                             const ContainerConfig& config,
-                                             const std::string& hostname, uint32_t owner) {
-    bool uses_host = config.network == NetworkMode::host;
-    std::vector<EtcFile> out;
-    auto add = [&](const char* name, const std::string& content) -> Result<void> {
-        std::string path = join_path(directory, name);
-        TRY(write_owned(path, content, owner));
-        out.push_back({path, std::string("/etc/") + name});
-        return {};
-    };
-    TRY(add("hosts",
-            make_hosts(config, hostname, uses_host ? read_or_empty("/etc/hosts") : std::string())));
-    TRY(add("hostname", hostname + "\n"));
-    TRY(add("resolv.conf", make_resolv_conf(config, read_or_empty("/etc/resolv.conf"))));
-    return out;
+monitor::EtcFiles make_etc_files(std::string directory, const ContainerConfig& config,
+                                 const std::string& hostname, uint32_t owner) {
+    // The host's may be long (lists of refused names): not a matter for a message to the monitor.
+    const bool uses_host = config.network == NetworkMode::host;
+    return {.directory = std::move(directory),
+            .owner = owner,
+            .files = {{.name = "hosts",
+                       .content = make_hosts(hostname),
+                       .copy_of = uses_host ? "/etc/hosts" : ""},
+                      {.name = "hostname", .content = hostname + "\n", .copy_of = ""},
+                      {.name = "resolv.conf",
+                       .content = make_resolv_conf(config, read_or_empty("/etc/resolv.conf")),
+                       .copy_of = uses_host ? "/etc/resolv.conf" : ""}}};
 }
 
 }  // namespace hull::engine

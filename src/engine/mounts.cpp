@@ -1,9 +1,13 @@
 #include "engine/mounts.hpp"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <memory>
 
 #include "base/file.hpp"
 #include "base/text.hpp"
@@ -204,6 +208,48 @@ bool can_be_idmapped(const std::string& path) {
     if (!idmap) return false;
     return kernel::set_mount_attributes(mount->get(), {.idmap_namespace = idmap->get()})
         .has_value();
+}
+
+namespace {
+
+struct FolderId {
+    dev_t device;
+    ino_t inode;
+    bool operator==(const FolderId&) const = default;
+};
+
+/// `path` itself, where links lead, and every folder above it.
+Result<std::vector<FolderId>> folders_up_from(const std::string& path) {
+    const std::unique_ptr<char, decltype(&::free)> real{::realpath(path.c_str(), nullptr), &::free};
+    if (!real) return fail_errno(errno, "look at " + path);
+    std::vector<FolderId> out;
+    for (std::string here = real.get();; here = parent_path(here)) {
+        struct stat info{};
+        if (::stat(here.c_str(), &info) < 0) return fail_errno(errno, "look at " + here);
+        out.push_back({info.st_dev, info.st_ino});
+        if (here == "/") return out;
+    }
+}
+
+}  // namespace
+
+Result<void> refuse_own_state(const Settings& settings, const std::string& source) {
+    const auto above_source = TRY(folders_up_from(source));
+    std::vector<std::string> own{settings.run_root};
+    if (!settings.is_rootless) own.push_back(settings.root);
+    for (const auto& folder : own) {
+        const auto above_folder = TRY(folders_up_from(folder));
+        const bool overlaps =
+            std::ranges::find(above_source, above_folder.front()) != above_source.end() ||
+            std::ranges::find(above_folder, above_source.front()) != above_folder.end();
+        if (overlaps)
+            return fail(
+                Errc::denied,
+                "bind mount: " + source + " would give the container hull's own files in " + folder,
+                "mount only the folders that it needs; --allow-engine-socket allows this "
+                "one, and with it everything that hull can do");
+    }
+    return {};
 }
 
 }  // namespace hull::engine

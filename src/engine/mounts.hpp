@@ -9,6 +9,7 @@
 
 #include "base/result.hpp"
 #include "engine/containers.hpp"
+#include "engine/settings.hpp"
 #include "spec/runtime.hpp"
 
 namespace hull::engine {
@@ -28,5 +29,12 @@ std::vector<spec::IdMapping> bind_id_mappings(uint32_t owner, const Range& fixed
 
 /// Whether the mount at `path` can be idmapped: tried on a detached copy of it.
 bool can_be_idmapped(const std::string& path);
+
+/// Whoever reaches hull's own files from a container has its monitors' sockets and the settings of
+/// every container: as much as hull itself. By identity of folders, so that links and other mounts
+/// of them are the same. An ordinary user's layers and database may lie in a folder that is shared
+/// (they hold nothing but what the user's other files give), the sockets not.
+/// @errors denied: `source` is, holds or lies in hull's run or data folder
+Result<void> refuse_own_state(const Settings& settings, const std::string& source);
 
 }  // namespace hull::engine

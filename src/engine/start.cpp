@@ -31,6 +31,7 @@ namespace hull::engine {
 struct Engine::Prepared {
     BundleInputs bundle;
     std::vector<monitor::VolumeSeed> seeds;
+    monitor::EtcFiles etc;
 };
 
 namespace {
@@ -194,6 +195,7 @@ Result<spec::Mount> Engine::prepare_bind(const ContainerRecord& record, const Mo
         if (::stat(wanted.source.c_str(), &info) < 0)
             return fail_errno(errno, "bind mount: " + wanted.source);
     }
+    if (!record.config.allow_engine_socket) TRY(refuse_own_state(settings_, wanted.source));
     spec::Mount mount;
     mount.type = "bind";
     mount.source = wanted.source;
@@ -231,16 +233,19 @@ Result<std::vector<spec::Mount>> Engine::prepare_mounts(LockedContainer& contain
     });
     std::string hostname =
         record.config.hostname.empty() ? record.id.substr(0, 12) : record.config.hostname;
-    uint32_t owner = settings_.is_rootless ? ::geteuid() : record.range.first;
-    for (auto& file :
-         TRY(write_etc_files(settings_.run_directory(record.id), record.config, hostname, owner))) {
+    // An ordinary user's monitor is id 0 of its namespace, which is the user.
+    const uint32_t owner = settings_.is_rootless ? 0 : record.range.first;
+    prepared.etc =
+        make_etc_files(settings_.run_directory(record.id) + "/etc", record.config, hostname, owner);
+    for (const auto& file : prepared.etc.files) {
+        const std::string target = "/etc/" + file.name;
         bool is_taken = std::ranges::any_of(
-            out, [&](const spec::Mount& mount) { return mount.destination == file.target; });
+            out, [&](const spec::Mount& mount) { return mount.destination == target; });
         if (is_taken) continue;
         spec::Mount mount;
         mount.type = "bind";
-        mount.source = file.path;
-        mount.destination = file.target;
+        mount.source = prepared.etc.directory + "/" + file.name;
+        mount.destination = target;
         mount.options = {"bind", "rprivate", "nosuid", "nodev", "noexec"};
         if (record.config.read_only) mount.options.emplace_back("ro");
         out.push_back(std::move(mount));
@@ -344,6 +349,7 @@ Result<MonitorConnection> Engine::start_prepared(LockedContainer& container,
     settings.rootless = settings_.is_rootless;
     settings.rootfs = std::move(rootfs);
     settings.seeds = std::move(prepared.seeds);
+    settings.etc = std::move(prepared.etc);
     settings.terminal = record.config.terminal;
     settings.keep_stdin = record.config.open_stdin;
     settings.stdio_uid = outside_id(prepared.bundle.uid_mappings, prepared.bundle.user.uid);

@@ -7,6 +7,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
+#include <utility>
 
 #include "base/log.hpp"
 #include "base/units.hpp"
@@ -122,10 +123,12 @@ void LogFile::write_records(const std::string& records) {
         rotate();
     auto written = write_all(file_.get(), records);
     if (!written) {
-        log::error("write the container's log " + settings_.path + ": " +
-                   written.error().to_string());
+        if (!std::exchange(is_failing_, true))
+            log::error("write the container's log " + settings_.path + ": " +
+                       written.error().to_string());
         return;
     }
+    is_failing_ = false;
     size_ += records.size();
 }
 
@@ -135,9 +138,11 @@ void LogFile::rotate() {
         std::string newer = i == 1 ? settings_.path : settings_.path + "." + std::to_string(i - 1);
         ::rename(newer.c_str(), older.c_str());
     }
-    auto file = open_path(settings_.path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0600);
+    auto file =
+        open_path(settings_.path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_NOFOLLOW, 0600);
     if (!file) {
-        log::error("rotate the container's log: " + file.error().to_string());
+        if (!std::exchange(is_failing_, true))
+            log::error("rotate the container's log: " + file.error().to_string());
         return;
     }
     file_ = std::move(*file);

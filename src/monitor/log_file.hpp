@@ -42,6 +42,7 @@ class LogFile {
     LogSettings settings_;
     Fd file_;
     uint64_t size_ = 0;
+    bool is_failing_ = false;  ///< said already: the record of that may be on a full disk itself
     std::string partial_[2];
 };
 

@@ -104,6 +104,7 @@ Result<void> Monitor::mount_and_seed() {
     if (!rootfs_) rootfs_ = mount_rootfs(*settings_.rootfs, idmap_);
     if (!*rootfs_) return fail((*rootfs_).error());
     TRY(seed_volumes(*settings_.rootfs, settings_.seeds, idmap_));
+    TRY(with_context(mount_etc_files(settings_.etc), "make the container's /etc files"));
     idmap_.mapped.reset();
     return {};
 }
@@ -114,7 +115,7 @@ void Monitor::leave_mounts() {
     if (!mounts_ || !*mounts_) return;
     HostMounts host = std::move(**mounts_);
     mounts_.reset();
-    if (!host.mount_namespace) return unmount_rootfs(*settings_.rootfs);
+    if (!host.mount_namespace) return unmount_all(settings_);
     auto left = return_to_host(std::move(host));
     if (left && ::chdir(settings_.directory.c_str()) < 0)
         left = fail_errno(errno, "enter " + settings_.directory);

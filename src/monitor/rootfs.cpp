@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <sys/fsuid.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -142,8 +143,42 @@ Result<void> mount_rootfs(const RootfsSettings& rootfs, Idmap& idmap) {
                         "mount the root filesystem on " + rootfs.target);
 }
 
-void unmount_rootfs(const RootfsSettings& rootfs) {
-    (void)kernel::unmount(rootfs.target, MNT_DETACH);
+namespace {
+
+Result<void> make_etc_file(int directory, const EtcFile& file, uint32_t owner) {
+    constexpr size_t kLongest = 3U << 20U;  // of the tmpfs's 4 MiB
+    const Fd made = TRY(open_at(directory, file.name, O_WRONLY | O_CREAT | O_EXCL, 0644));
+    const auto copied = file.copy_of.empty() ? Result<std::string>(file.content)
+                                             : read_file(file.copy_of, kLongest);
+    TRY(write_all(made.get(), copied ? *copied : file.content));
+    // umask must not decide what the container's users can read.
+    if (::fchmod(made.get(), 0644) < 0) return fail_errno(errno, "set the mode of " + file.name);
+    if (owner != ::geteuid() && ::fchown(made.get(), owner, owner) < 0)
+        return fail_errno(errno, "give " + file.name + " to the container");
+    return {};
+}
+
+}  // namespace
+
+Result<void> mount_etc_files(const EtcFiles& etc) {
+    if (etc.directory.empty()) return {};
+    // Room for a long hosts file of the host's; no container makes a file of its own in there.
+    const Fd mount = TRY(kernel::create_mount(
+        {.type = "tmpfs",
+         .source = "tmpfs",
+         .options = {{"mode", "755"}, {"size", "4m"}, {"nr_inodes", "16"}},
+         .attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC}));
+    for (const auto& file : etc.files)
+        TRY(make_etc_file(mount.get(), file, etc.owner));
+    if (::mkdir(etc.directory.c_str(), 0755) < 0 && errno != EEXIST)
+        return fail_errno(errno, "make " + etc.directory);
+    const Fd target = TRY(open_path(etc.directory, O_PATH | O_DIRECTORY | O_NOFOLLOW));
+    return kernel::attach_mount(mount.get(), target.get());
+}
+
+void unmount_all(const MonitorSettings& settings) {
+    if (settings.rootfs) (void)kernel::unmount(settings.rootfs->target, MNT_DETACH);
+    if (!settings.etc.directory.empty()) (void)kernel::unmount(settings.etc.directory, MNT_DETACH);
 }
 
 }  // namespace hull::monitor

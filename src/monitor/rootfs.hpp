@@ -39,8 +39,12 @@ struct Idmap {
 /// @errors unsupported: the file system of the layers cannot be idmapped
 Result<void> mount_rootfs(const RootfsSettings& rootfs, Idmap& idmap);
 
-/// Takes the mount away again, for who cannot return to the host.
-void unmount_rootfs(const RootfsSettings& rootfs);
+/// Makes the files on a tmpfs of their own over `etc.directory`. Call after
+/// enter_mount_namespace().
+Result<void> mount_etc_files(const EtcFiles& etc);
+
+/// Takes the mounts away again, for who cannot return to the host.
+void unmount_all(const MonitorSettings& settings);
 
 /// Copies what the image has at each new volume's place into the volume, with owners, modes and
 /// times.

@@ -31,6 +31,20 @@ struct VolumeSeed {
     std::string path;    ///< inside the root filesystem
 };
 
+/// The container's own files that are bound over the image's, as /etc/hosts. They lie on a small
+/// tmpfs in the monitor's mount namespace: the container writes to them, and the host's disk or
+/// /run is not what it fills.
+struct EtcFile {
+    std::string name;
+    std::string content;
+    std::string copy_of;  ///< a file of the host's: its content instead, if it can be read
+};
+struct EtcFiles {
+    std::string directory;  ///< made if it is missing; empty: there are none
+    uint32_t owner = 0;     ///< of the files, as this monitor numbers ids
+    std::vector<EtcFile> files;
+};
+
 /// What one monitor is to do; the engine hands it over as JSON. Everything is resolved: a monitor
 /// asks nobody.
 struct MonitorSettings {
@@ -48,6 +62,7 @@ struct MonitorSettings {
 
     std::optional<RootfsSettings> rootfs;
     std::vector<VolumeSeed> seeds;
+    EtcFiles etc;
     bool terminal = false;
     bool keep_stdin = false;  ///< -i: stdin is a pipe, else /dev/null
     uint32_t stdio_uid = 0;   ///< owner of the pipes, as this monitor numbers ids

@@ -53,6 +53,29 @@ Result<RootfsSettings> read_rootfs(const JsonReader& reader) {
     return out;
 }
 
+Json etc_json(const EtcFiles& etc) {
+    Json files = Json::array();
+    for (const auto& file : etc.files)
+        files.push_back(
+            {{"name", file.name}, {"content", file.content}, {"copy_of", file.copy_of}});
+    return {{"directory", etc.directory}, {"owner", etc.owner}, {"files", std::move(files)}};
+}
+
+Result<EtcFiles> read_etc(const JsonReader& reader) {
+    EtcFiles out;
+    TRY(reader.read("directory", out.directory));
+    TRY(reader.read("owner", out.owner));
+    if (auto files = reader.find("files")) {
+        for (const auto& element : TRY(files->elements())) {
+            EtcFile& file = out.files.emplace_back();
+            TRY(element.read("name", file.name));
+            TRY(element.read("content", file.content));
+            TRY(element.read("copy_of", file.copy_of));
+        }
+    }
+    return out;
+}
+
 }  // namespace
 
 std::string format_rootfs(const RootfsSettings& rootfs) {
@@ -88,6 +111,7 @@ std::string format_settings(const MonitorSettings& settings) {
     for (const auto& seed : settings.seeds)
         seeds.push_back({{"volume", seed.volume}, {"path", seed.path}});
     out["seeds"] = std::move(seeds);
+    if (!settings.etc.directory.empty()) out["etc"] = etc_json(settings.etc);
     return dump_json(out);
 }
 
@@ -114,6 +138,7 @@ Result<MonitorSettings> parse_settings(std::string_view text, std::string_view w
     TRY(reader.read("on_exit", out.on_exit));
     TRY(reader.read("remove_directory", out.remove_directory));
     if (auto rootfs = reader.find("rootfs")) out.rootfs = TRY(read_rootfs(*rootfs));
+    if (auto etc = reader.find("etc")) out.etc = TRY(read_etc(*etc));
     if (auto seeds = reader.find("seeds")) {
         for (const auto& element : TRY(seeds->elements())) {
             VolumeSeed seed;

@@ -297,6 +297,21 @@ def test_19_the_x32_door_is_shut(inside):
         assert done.code == 159 or done.out in ("EPERM\n", "ENOSYS\n"), done  # 159: killed by SIGSYS
 
 
+@pytest.mark.parametrize("number", [20, 21, 120, 310, 102, 359, 288])
+def test_19_the_32_bit_door_is_shut(inside, payload, number):
+    """getpid, mount, clone, unshare, socketcall (whose family no filter sees), socket, keyctl."""
+    assert run(payload, "syscall32", "20").out == "ok\n"  # the door is there
+    done = inside("/payload", "syscall32", str(number), str(NEW_USER), check=False)
+    assert done.code == 159 or done.out in ("EPERM\n", "ENOSYS\n"), done
+
+
+@pytest.mark.parametrize("number, first, second", [(41, (1 << 32) | AF_ALG, 5), (41, (1 << 32) | AF_VSOCK, 1),
+                                                   (16, 0, (1 << 32) | 0x5412), (135, (1 << 32) | 0x0400000, 0)])
+def test_19_the_upper_half_of_an_argument_opens_nothing(inside, number, first, second):
+    """The kernel reads 32 bits of it (CVE-2019-7303)."""
+    assert inside("/payload", "syscall", str(number), str(first), str(second)).out == "EPERM\n"
+
+
 def test_20_a_mandatory_layer_applies(hull, running):
     """Landlock: a process does not signal one of another Landlock domain, and exec still works as it must."""
     name = running("sh", "-c", "trap 'exit 7' TERM; while :; do sleep 0.1; done")

@@ -26,6 +26,9 @@ TEST_CASE("settings survive the way through their file") {
     in.rootfs->mapping.users = {{0, 1000000, 65536}};
     in.rootfs->mapping.groups = {{0, 2000000, 10}, {10, 5, 1}};
     in.seeds = {{"/v", "/data"}};
+    in.etc = {.directory = "/run/hull/abc/etc",
+              .owner = 1000000,
+              .files = {{.name = "hosts", .content = "a\n", .copy_of = "/etc/hosts"}}};
     in.terminal = true;
     in.stdio_uid = 1000033;
     in.log = {"/log", 1000, 3};
@@ -38,6 +41,8 @@ TEST_CASE("settings survive the way through their file") {
     CHECK(out->rootfs->mapping == in.rootfs->mapping);
     CHECK(out->rootfs->is_volatile);
     CHECK(out->seeds.at(0).path == "/data");
+    CHECK(out->etc.owner == 1000000);
+    CHECK(out->etc.files.at(0).copy_of == "/etc/hosts");
     CHECK(out->terminal);
     CHECK(out->stdio_uid == 1000033);
     CHECK(out->log.max_files == 3);

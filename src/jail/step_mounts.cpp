@@ -142,7 +142,8 @@ bool is_mounted_at_once(const LaunchSetup& setup, const MountPlan& mount, int ta
     if (!may_change_directory(setup) || mount.copy_up ||
         mount.propagation.kind != Propagation::unchanged)
         return false;
-    return kernel::mount_on_directory(target, TRY(filesystem_request(*setup.plan, mount, 0)));
+    const auto request = filesystem_request(*setup.plan, mount, 0);
+    return request && kernel::mount_on_directory(target, *request);
 }
 
 /// proc and sysfs belong to namespaces. Where these belong to somebody else (the host's network in

@@ -172,6 +172,8 @@ def list_hull(image, diff_ids, scratch):
     """Mounts the layers as a container's monitor would, in a mount namespace of its own."""
     trees = chain_tree(image, diff_ids)
     trees += [image.root / "layers/sha256" / diff_id.split(":")[1] / "tree" for diff_id in reversed(diff_ids)]
+    if len(trees) == 1:  # overlay wants two
+        return list_tree(trees[0])
     point = scratch / "merged"
     point.mkdir()
     lower = ":".join(map(str, trees))
@@ -279,13 +281,18 @@ def sparse_layer(scratch, form):
 
 @pytest.mark.needs("root", "umoci")
 @pytest.mark.parametrize("form", ["gnu", "posix"])
-def test_umoci_unpacks_sparse_files_the_same(image, scratch, form):
+def test_sparse_files_are_unpacked_as_umoci_and_tar_do(image, scratch, form):
     folder = scratch / "layout"
     folder.mkdir()
     diff_ids = write_layout(folder, [sparse_layer(scratch, form)])
     ours = hull_tree(image, (folder, diff_ids), scratch)
-    run("umoci", "unpack", "--image", f"{folder}:latest", scratch / "bundle")
-    assert differences(ours, list_tree(scratch / "bundle/rootfs")) == {}
+    theirs = scratch / "bundle/rootfs"
+    if form == "gnu":  # umoci 0.4.7 refuses GNU's older form
+        theirs.mkdir(parents=True)
+        run("tar", "-C", theirs, "-xpf", scratch / "gnu.tar")
+    else:
+        run("umoci", "unpack", "--image", f"{folder}:latest", scratch / "bundle")
+    assert differences(ours, list_tree(theirs)) == {}
     holes = image.find("holes")[0]
     assert holes.stat().st_blocks * 512 < 100_000 and os.path.samefile(holes, image.find("sub/linked")[0])
     image("save", "-o", scratch / "again.tar", image_name(image))

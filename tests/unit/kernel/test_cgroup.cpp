@@ -294,14 +294,22 @@ TEST_CASE("a new cpuset inherits what its parent has, level by level") {
     FakeCgroup parent;
     parent.add("cpuset.cpus", "0-3\n");
     parent.add("cpuset.mems", "0\n");
-    FakeCgroup child;
-    child.add("cpuset.cpus", "\n");
-    child.add("cpuset.mems", "1\n");
-    REQUIRE(inherit_cpuset(parent.fd(), child.fd(), {}).has_value());
-    CHECK(child.get("cpuset.cpus").starts_with("0-3"));
-    CHECK(child.get("cpuset.mems") == "1\n");
-    REQUIRE(inherit_cpuset(parent.fd(), child.fd(), {.is_new = true}).has_value());
-    CHECK(child.get("cpuset.mems").starts_with("0"));
+    const std::string child = join_path(parent.path(), "child");
+    REQUIRE(make_directories(child).has_value());
+    const auto write = [&](const char* file, const char* text) {
+        REQUIRE(write_file_atomically(join_path(child, file), text).has_value());
+    };
+    const auto read = [&](const char* file) {
+        return read_file(join_path(child, file)).value_or("<missing>");
+    };
+    write("cpuset.cpus", "\n");
+    write("cpuset.mems", "1\n");
+    const Fd directory = std::move(*open_path(child, O_PATH | O_DIRECTORY));
+    REQUIRE(inherit_cpuset(directory.get(), {}).has_value());
+    CHECK(read("cpuset.cpus").starts_with("0-3"));
+    CHECK(read("cpuset.mems") == "1\n");
+    REQUIRE(inherit_cpuset(directory.get(), {.is_new = true}).has_value());
+    CHECK(read("cpuset.mems").starts_with("0"));
 }
 
 TEST_CASE("controllers are handed down only where one is missing") {

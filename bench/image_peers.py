@@ -1,7 +1,6 @@
 """The programs whose handling of images is measured, each with a store and, where it has one, a daemon of its own."""
 
 import json
-import shutil
 
 from harness.containerd_daemon import Containerd
 from harness.docker_daemon import DockerDaemon
@@ -13,8 +12,9 @@ SAVED = "docker.io/library/bench:1"  # the name of the image in the archive that
 
 
 class ImagePeer:
-    """`pull`, `push`, `save`, `load` and `copy` give the words of the command that is measured; `kinds` lists
-    those that the program has, `compressions` what its layers may be. What `daemon` names works for it."""
+    """One program with an empty store in the folder `work`, for one sample. `pull`, `push`, `save`, `load` and
+    `copy` give the words of the command that is measured; `kinds` lists those that the program has, `compressions`
+    what its layers may be. What `daemon` names works for it."""
 
     name = ""
     kinds = ("pull", "push", "save", "load")
@@ -23,14 +23,11 @@ class ImagePeer:
     daemon = None
 
     def __init__(self, work):
-        self.work = work / self.name
+        self.work = work
+        work.mkdir(parents=True)
 
-    def empty(self):
-        shutil.rmtree(self.work, ignore_errors=True)
-        self.work.mkdir(parents=True)
-
-    def close(self):
-        shutil.rmtree(self.work, ignore_errors=True)
+    def stop(self):
+        """Ends what runs. The store stays: see images.py."""
 
 
 class Hull(ImagePeer):
@@ -63,11 +60,8 @@ class Podman(ImagePeer):
     def __init__(self, work):
         super().__init__(work)
         need("podman")
-        self.tool = PodmanTool(self.work, "runc")
+        self.tool = PodmanTool(work / "podman", "runc")
         self.env = self.tool.environment
-
-    def empty(self):
-        self.tool.podman("rmi", "-af", check=False, timeout=600)
 
     def pull(self, image):
         return self.tool.podman_command("pull", "-q", "--tls-verify=false", image)
@@ -81,10 +75,8 @@ class Podman(ImagePeer):
     def load(self, file):
         return self.tool.podman_command("load", "-q", "-i", file)
 
-    def close(self):
-        self.empty()
+    def stop(self):
         self.tool.close()
-        super().close()
 
 
 class Docker(ImagePeer):
@@ -94,13 +86,8 @@ class Docker(ImagePeer):
     def __init__(self, work):
         super().__init__(work)
         need("dockerd")
-        self.server = DockerDaemon(self.work, "runc")
+        self.server = DockerDaemon(work / "docker", "runc")
         self.daemon = self.server.pid
-
-    def empty(self):
-        images = self.server.docker("images", "-aq").out.split()
-        if images:
-            self.server.docker("rmi", "-f", *set(images), check=False, timeout=600)
 
     def pull(self, image):
         return self.server.command("pull", "-q", image)
@@ -114,9 +101,8 @@ class Docker(ImagePeer):
     def load(self, file):
         return self.server.command("load", "-q", "-i", file)
 
-    def close(self):
-        self.empty()
-        self.server.close()
+    def stop(self):
+        self.server.stop()
 
 
 class ContainerdPeer(ImagePeer):
@@ -125,16 +111,11 @@ class ContainerdPeer(ImagePeer):
     def __init__(self, work):
         super().__init__(work)
         need("ctr")
-        self.server = Containerd(self.work, "runc")
+        self.server = Containerd(work / "containerd", "runc")
         self.daemon = self.server.pid
 
     def ctr(self, *words):
         return ["ctr", "-a", self.server.directory / "containerd.sock", "images", *words]
-
-    def empty(self):
-        images = self.server.ctr("images", "ls", "-q").out.split()
-        if images:
-            self.server.ctr("images", "rm", "--sync", *images, timeout=600)
 
     def pull(self, image):
         return self.ctr("pull", "--plain-http", image)
@@ -148,9 +129,8 @@ class ContainerdPeer(ImagePeer):
     def load(self, file):
         return self.ctr("import", file)
 
-    def close(self):
-        self.empty()
-        self.server.close()
+    def stop(self):
+        self.server.stop()
 
 
 class SkopeoUmoci(ImagePeer):

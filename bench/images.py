@@ -1,10 +1,13 @@
 """What programs do with a realistic image (image_source.py): pull, push, save, load, copy, and where the time goes.
 
-Every sample begins with empty stores and written-back disks; the subjects take turns. Wall and CPU seconds are
+Every sample has a fresh store and written-back disks; the subjects take turns. Nothing is deleted before the end
+of a measurement: for minutes afterwards ext4 without a journal looks at every inode that was freed (recently_deleted)
+before it takes one, which would double everybody's time. Wall and CPU seconds are
 those of the command, its children and its daemon; a registry's own are not counted, but it runs on the same
 processors. Peak memory is the largest process's, with its daemon's on top.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -122,40 +125,47 @@ class ImageBench:
         size, members, layers = describe(self.source)
         print(f"\nimage: {layers} layers, {members} members, {size / 1e6:.0f} MB unpacked")
         self.registry = Registry(self.work / "registry", storage=registry_storage())
-        self.peers = {}
+        self.samples = 0
 
     def close(self):
-        for peer in self.peers.values():
-            peer.close()
         self.registry.close()
 
     # --- what all have in common ------------------------------------------------------------------
 
     def subjects(self, kind, compression):
-        """Those that can do it, started when first needed; what cannot is named."""
+        """The names of those that can do it; what cannot is told."""
         able = [name for name, peer in PEERS.items()
                 if kind in peer.kinds and compression in peer.compressions and (not self.only or name in self.only)]
         left_out = [name for name, peer in PEERS.items()
                     if kind in peer.kinds and compression not in peer.compressions]
         if left_out:
             print(f"  ({', '.join(left_out)}: no {compression})")
-        for name in able:
-            if name not in self.peers:
-                self.peers[name] = PEERS[name](self.work)
-                self.peers[name].empty()
-        return [self.peers[name] for name in able]
+        return able
+
+    def new_folder(self):
+        self.samples += 1
+        return self.work / f"sample{self.samples}"
+
+    @contextlib.contextmanager
+    def fresh(self, name):
+        peer = PEERS[name](self.new_folder())
+        try:
+            yield peer
+        finally:
+            peer.stop()
 
     def image(self, compression):
         return f"{self.registry.host}/bench/{compression}:1"
 
-    def interleaved(self, title, peers, sample):
-        samples = {peer.name: [] for peer in peers}
+    def interleaved(self, title, names, sample):
+        samples = {name: [] for name in names}
         for _ in range(self.rounds):
-            for peer in peers:
-                peer.empty()
-                samples[peer.name].append(sample(peer))
-                peer.empty()
+            for name in names:
+                with self.fresh(name) as peer:
+                    samples[name].append(sample(peer))
         self.table(title, samples)
+        for folder in self.work.glob("sample*"):
+            subprocess.run(["rm", "-rf", "--one-file-system", folder])
 
     def run(self, peer, command):
         return measure(command, peer.env, peer.daemon)
@@ -185,8 +195,7 @@ class ImageBench:
     def pull(self):
         for compression in self.compressions:
             image = self.image(compression)
-            peers = self.subjects("pull", compression)
-            self.interleaved(f"pull, cold, with unpacking, {compression}", peers,
+            self.interleaved(f"pull, cold, with unpacking, {compression}", self.subjects("pull", compression),
                              lambda peer, image=image: self.run(peer, peer.pull(image)))
 
     def push(self):
@@ -231,25 +240,18 @@ class ImageBench:
 
     def copy(self):
         image = self.image("gzip")
-        peers = self.subjects("copy", "gzip")
-        folder = self.work / "copied"
+        names = self.subjects("copy", "gzip")
 
         def to_registry(peer):
-            other = Registry(self.work / "other")
+            other = Registry(self.new_folder())
             try:
                 return self.run(peer, peer.copy(f"docker://{image}", f"docker://{other.host}/copied/image:1"))
             finally:
                 other.close()
-                shutil.rmtree(other.directory)
 
-        def to_layout(peer):
-            try:
-                return self.run(peer, peer.copy(f"docker://{image}", f"oci:{folder}:x"))
-            finally:
-                shutil.rmtree(folder)
-
-        self.interleaved("copy from registry to registry", peers, to_registry)
-        self.interleaved("copy from registry to OCI layout", peers, to_layout)
+        self.interleaved("copy from registry to registry", names, to_registry)
+        self.interleaved("copy from registry to OCI layout", names,
+                         lambda peer: self.run(peer, peer.copy(f"docker://{image}", f"oci:{peer.work}/layout:x")))
 
     # --- where the time goes ----------------------------------------------------------------------
 
@@ -267,11 +269,9 @@ class ImageBench:
 
     def account(self, image):
         """The seconds by phase that the last line of `hull-image --progress json` tells."""
-        data = self.work / "account"
-        shutil.rmtree(data, ignore_errors=True)
+        data = self.new_folder()
         done = subprocess.run([BIN / "hull-image", "--root", data / "data", "--runroot", data / "run", "--progress",
                                "json", "pull", image], stdin=subprocess.DEVNULL, capture_output=True, text=True)
-        shutil.rmtree(data, ignore_errors=True)
         lines = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
         found = [line["cpu_seconds"] for line in lines if line.get("event") == "phases"]
         if done.returncode != 0 or not found:
@@ -279,8 +279,7 @@ class ImageBench:
         return found[-1]
 
     def steps_alone(self, image, compression):
-        folder = self.work / "alone"
-        shutil.rmtree(folder, ignore_errors=True)
+        folder = self.new_folder()
         folder.mkdir()
         unpacker = "zstd -dcq" if compression == "zstd" else "igzip -dc"
         blobs, tars = f"{folder}/*.blob", f"{folder}/*.tar"
@@ -293,7 +292,4 @@ class ImageBench:
             "openssl over the tar files": f"cat {tars} | openssl dgst -sha256",
             "bsdtar": f"for tar in {tars}; do mkdir $tar.d; bsdtar -xpf $tar -C $tar.d; done",
         }
-        try:
-            return {name: measure(["bash", "-c", "set -e -o pipefail; " + script]) for name, script in steps.items()}
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        return {name: measure(["bash", "-c", "set -e -o pipefail; " + script]) for name, script in steps.items()}

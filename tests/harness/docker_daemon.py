@@ -56,7 +56,8 @@ class DockerDaemon:
     def log(self):
         return (self.directory / "dockerd.log").read_text()
 
-    def close(self):
+    def stop(self):
+        """Ends it; its directory stays."""
         containers = self.docker("ps", "-aq", check=False).out.split()
         if containers:
             self.docker("rm", "-f", *containers, check=False)
@@ -69,8 +70,11 @@ class DockerDaemon:
         self._log.close()
         for point in mounts_below(self.directory):
             run("umount", "-l", point, check=False)
-        shutil.rmtree(self.directory, ignore_errors=True)
         remove_cgroup_parent(CGROUP_PARENT)
+
+    def close(self):
+        self.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
 
 
 def mounts_below(directory):

@@ -295,7 +295,7 @@ TEST_CASE("a new cpuset inherits what its parent has, level by level") {
     parent.add("cpuset.cpus", "0-3\n");
     parent.add("cpuset.mems", "0\n");
     const std::string child = join_path(parent.path(), "child");
-    REQUIRE(make_directories(child).has_value());
+    REQUIRE(create_directories(child).has_value());
     const auto write = [&](const char* file, const char* text) {
         REQUIRE(write_file_atomically(join_path(child, file), text).has_value());
     };

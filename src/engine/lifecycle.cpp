@@ -145,11 +145,9 @@ Result<void> Engine::finish(LockedContainer& container) {
 }
 
 Result<void> Engine::finish_by_id(const std::string& id) {
-    LockFile held = TRY(lock_directory(id));
-    auto row = TRY(database_.get(id));
-    if (!row) return remove_tree(settings_.run_directory(id));
-    LockedContainer container{std::move(*row), std::move(held), std::nullopt};
-    return finish(container);
+    LockedContainer container{{}, TRY(lock_directory(id)), std::nullopt};
+    container.record.id = id;
+    return finish(container);  // reads the row
 }
 
 Result<MonitorConnection> Engine::attach(const std::string& text, uint8_t wants) {

@@ -117,7 +117,8 @@ class BundleCheck {
             if (!kind || !entry.path.starts_with('/')) continue;
             auto opened = kernel::open_namespace(entry.path, *kind);
             if (!opened)
-                add(at("linux.namespaces", i) + ".path", entry.path, opened.error().message,
+                add(at("linux.namespaces", i) + ".path", entry.path,
+                    opened.error().to_string_without_hint(),
                     opened.error().hint.empty() ? "leave path out for a new namespace"
                                                 : opened.error().hint);
         }

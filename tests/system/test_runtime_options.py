@@ -568,7 +568,7 @@ WRONG = [
     ("mounts", [{"destination": "/x", "type": "bind", "source": "/no/such", "options": ["bind"]}], ["mounts[0].source: ", "does not exist"]),
     ("hooks", {"createRuntime": [{"path": "/no/such"}]}, ["hooks.createRuntime[0].path: ", "no program"]),
     ("linux.namespaces", [{"type": "mount"}, {"type": "uts", "path": "/proc/self/ns/mnt"}], ["linux.namespaces[1].path: "]),
-    ("linux.namespaces", [{"type": "mount"}, {"type": "uts", "path": "/no/such"}], ["linux.namespaces[1].path: ", "/no/such"]),
+    ("linux.namespaces", [{"type": "mount"}, {"type": "uts", "path": "/no/such"}], ["linux.namespaces[1].path: ", "/no/such: no such file"]),
     ("linux.devices", [{"path": "/dev/x", "type": "c"}], ["linux.devices[0].major: is missing", "linux.devices[0].minor: is missing"]),
     ("linux.netDevices", {"hullnone0": {}}, ["linux.netDevices.hullnone0: ", "no network device"]),
     ("linux.netDevices", {"eth0": "x"}, ["linux.netDevices.eth0: must be an object"]),

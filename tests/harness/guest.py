@@ -1,4 +1,4 @@
-"""A QEMU guest with Debian's own cloud kernel: cgroup v2 alone, AppArmor, eBPF device rules, systemd, which the
+"""A QEMU guest with Debian's own cloud kernel: cgroup v2 alone or v1, AppArmor, eBPF device rules, systemd, which the
 machine that builds hull may lack. Software emulation; cases in, results out over the console.
 """
 

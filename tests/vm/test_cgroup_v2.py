@@ -151,6 +151,14 @@ chown 1000:1000 $top $top/me; for f in $top $top/me; do chown 1000:1000 $f/cgrou
 echo $$ >$top/me/cgroup.procs; as_user hull-runtime run --bundle . user; echo exit $?; echo $$ >/sys/fs/cgroup/cgroup.procs
 ls -d $top/hull/user 2>/dev/null || echo gone; rmdir $top/hull $top/me $top"""
 
+# The profile is in the kernel since the first container of root's; whoever may not load it can still be under it.
+HULL_AS_USER = AS_USER + """hull run --rm busybox true
+chmod 4755 /usr/bin/newuidmap /usr/bin/newgidmap; echo user:700000:65536 | tee -a /etc/subuid >>/etc/subgid
+cp /files/busybox.tar /home/user/; chown -R 1000:1000 /home/user; cd /home/user; export HOME=/home/user
+as_user hull import busybox.tar busybox >/dev/null 2>&1; as_user hull run --name mine busybox cat /proc/self/attr/current
+as_user hull inspect mine | grep -o 'apparmor: [a-z-]*'; as_user hull rm mine >/dev/null
+"""
+
 EVERYTHING = {"memory": {"limit": 64 << 20, "swap": 96 << 20, "reservation": 32 << 20}, "pids": {"limit": 40},
               "cpu": {"quota": 50000, "period": 100000, "cpus": "0", "mems": "0"},
               "hugepageLimits": [{"pageSize": "2MB", "limit": 4 << 20}], "unified": {"memory.high": "50331648"}}
@@ -318,6 +326,8 @@ hull-runtime exec $id sh -c 'echo x >/denied' || echo exit $?; hull-runtime exec
     *((device_case(name, rules), expected) for name, rules, expected in DEVICE_RULES),
     (Case("hull takes an image", SETUP, always=True), "busybox\n"),
     *hull_cases("v2"),
+    (Case("hull run as an ordinary user: the AppArmor profile applies once it is loaded", HULL_AS_USER),
+     "hull-default (enforce)\napparmor: hull-default\n"),
     (Case("the default AppArmor profile alone refuses mounts, kernel files, and signals to others", PROFILE_ALONE,
           bundle(TRIED, profile_alone, capabilities=["CAP_SYS_ADMIN", "CAP_KILL", "CAP_DAC_OVERRIDE", "CAP_SYS_RAWIO"])),
      "hull-default (enforce)\nmount refused\numount refused\nsysctl refused\nsysrq refused\nkcore refused\n"
@@ -339,10 +349,11 @@ def guest(binaries, payload, tmp_path_factory, request):
     run("apparmor_parser", "-Q", "-K", "-o", work / "profile.bin", work / "profile")
     files = {"profile": (work / "profile.bin").read_bytes(), "bfq.ko": guest_module("block/bfq").read_bytes()}
     return Guest("cgroup-v2", work / "guest", binaries, payload, selected(request, CASES), files={**files, **HULL_FILES()},
-                 modules=HULL_MODULES, programs=[*HULL_PROGRAMS, binaries.image, "/usr/bin/crun", "/usr/bin/setpriv"])
+                 modules=HULL_MODULES, programs=[*HULL_PROGRAMS, binaries.image, "/usr/bin/crun", "/usr/bin/setpriv",
+                           "/usr/bin/newuidmap", "/usr/bin/newgidmap"])
 
 
-@pytest.mark.needs("qemu-system-x86_64", "cpio", "apparmor_parser", "mkfs.ext4", "crun")
+@pytest.mark.needs("qemu-system-x86_64", "cpio", "apparmor_parser", "mkfs.ext4", "crun", "newuidmap")
 @pytest.mark.parametrize("case, expected", **parameters(CASES))
 def test_on_cgroup_v2(guest, case, expected):
     check(guest, case, expected)

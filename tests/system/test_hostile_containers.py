@@ -104,6 +104,7 @@ def test_a_full_disk_is_said_once(hull, busybox_image, scratch):
             time.sleep(0.05)
         time.sleep(0.5)
         text = said.read_text()
+        run("mount", "-o", "remount,size=64m", small)
         hull("rm", "-f", "flood")
         assert text.count("write the container's log") == 1
     finally:
@@ -196,8 +197,8 @@ def test_no_text_of_an_image_steers_a_terminal(hull, load):
 
 @pytest.mark.parametrize("arguments", [["-u", "n\x1b[31mo"], ["-w", "/proc/1/\x1b[31mx"], ["-v", "/none\x9b31m:relative"]])
 def test_no_error_steers_a_terminal(hull, busybox_image, arguments):
-    err = hull("run", "--rm", *arguments, busybox_image, "true", code=125).err
-    assert not STEERING.search(err), err
+    err = hull("run", "--rm", *arguments, busybox_image, "true", check=False).err
+    assert err and not STEERING.search(err), err
     err = hull("run", "--rm", busybox_image, "/bin/\x1b[31mno", code=127).err
     assert not STEERING.search(err) and "\\x1b[31mno" in err, err
 

@@ -98,7 +98,8 @@ def test_the_latest_container_and_images_by_name(any_hull):
 
 
 def test_warnings_are_lines_of_the_command(hull, busybox_image, scratch):
-    done = hull("run", "--rm", "-v", f"{scratch}:/x", busybox_image, "true")
+    (scratch / "mine").mkdir()
+    done = hull("run", "--rm", "-v", f"{scratch}/mine:/x", busybox_image, "true")
     assert done.err.startswith("hull: warning: root owns ") and len(done.err.splitlines()) == 1
 
 

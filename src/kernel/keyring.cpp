@@ -10,8 +10,8 @@ namespace hull::kernel {
 
 namespace {
 
-/// What the kernel gives a new session keyring (security/keys/process_keys.c: all but setattr to
-/// its possessor; view, read and link to its user), and KEY_USR_SEARCH: keyctl_setperm(3).
+/// What the kernel gives a new session keyring (security/keys/process_keys.c: all to its possessor;
+/// view, read and link to its user), and KEY_USR_SEARCH: keyctl_setperm(3).
 constexpr uint32_t kPermissions = 0x3f130000 | 0x00080000;
 
 }  // namespace

@@ -60,7 +60,7 @@ class Podman(ImagePeer):
     def __init__(self, work):
         super().__init__(work)
         need("podman")
-        self.tool = PodmanTool(work / "podman", "runc")
+        self.tool = PodmanTool(work / "p", "runc")
         self.env = self.tool.environment
 
     def pull(self, image):

@@ -144,7 +144,7 @@ class ImageBench:
 
     def new_folder(self):
         self.samples += 1
-        return self.work / f"sample{self.samples}"
+        return self.work / f"s{self.samples}"  # podman takes a run folder of 50 bytes
 
     @contextlib.contextmanager
     def fresh(self, name):
@@ -164,7 +164,7 @@ class ImageBench:
                 with self.fresh(name) as peer:
                     samples[name].append(sample(peer))
         self.table(title, samples)
-        for folder in self.work.glob("sample*"):
+        for folder in self.work.glob("s[0-9]*"):
             subprocess.run(["rm", "-rf", "--one-file-system", folder])
 
     def run(self, peer, command):

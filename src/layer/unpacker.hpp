@@ -10,6 +10,7 @@
 #include <string_view>
 #include <unordered_set>
 
+#include "base/text.hpp"
 #include "layer/tar.hpp"
 #include "layer/unpack.hpp"
 #include "layer/unpack_directories.hpp"

@@ -1,14 +1,13 @@
 #include "base/json_io.hpp"
 
 #include <limits>
-#include <set>
 
 #include "base/text.hpp"
 
 namespace hull {
 namespace {
 
-constexpr int kMaxDepth = 100;
+constexpr size_t kMaxDepth = 100;
 
 /// Where byte `offset` (1-based, as nlohmann counts) lies.
 std::string line_and_column(std::string_view text, size_t offset) {
@@ -25,33 +24,85 @@ std::string line_and_column(std::string_view text, size_t offset) {
     return "line " + std::to_string(line) + ", column " + std::to_string(column);
 }
 
+/// Makes the value as the parser tells of its parts, and stops at what parse_json() refuses.
+class DocumentBuilder : public nlohmann::json_sax<Json> {
+  public:
+    /// What is wrong with the document, without its name; empty: nothing.
+    const std::string& problem() const { return problem_; }
+    /// Where it is no JSON, if it is none: a 1-based offset.
+    size_t bad_offset() const { return bad_offset_; }
+    Json take() { return std::move(root_); }
+
+    bool null() override { return add(nullptr) != nullptr; }
+    bool boolean(bool value) override { return add(value) != nullptr; }
+    bool number_integer(int64_t value) override { return add(value) != nullptr; }
+    bool number_unsigned(uint64_t value) override { return add(value) != nullptr; }
+    bool number_float(double value, const std::string& /*text*/) override {
+        return add(value) != nullptr;
+    }
+    bool string(std::string& value) override { return add(std::move(value)) != nullptr; }
+    bool binary(Json::binary_t& /*value*/) override { return false; }  // not in JSON text
+    bool start_object(size_t /*size*/) override { return open(Json::object()); }
+    bool start_array(size_t /*size*/) override { return open(Json::array()); }
+    bool end_object() override { return close(); }
+    bool end_array() override { return close(); }
+
+    bool key(std::string& name) override {
+        auto& members = open_.back()->get_ref<Json::object_t&>();
+        const auto [member, is_new] = members.try_emplace(std::move(name));
+        member_ = &member->second;
+        return is_new || refuse("has the key " + quote(member->first) + " twice");
+    }
+
+    bool parse_error(size_t offset, const std::string& /*token*/,
+                     const Json::exception& /*error*/) override {
+        bad_offset_ = offset;
+        return false;
+    }
+
+  private:
+    Json* add(Json value) {
+        Json* place = &root_;
+        if (!open_.empty() && open_.back()->is_array())
+            place = &open_.back()->get_ref<Json::array_t&>().emplace_back();
+        else if (!open_.empty())
+            place = member_;
+        *place = std::move(value);
+        return place;
+    }
+    bool open(Json empty) {
+        // The parser keeps its stack on the heap, so depth alone cannot overflow ours; the
+        // destructor does as well. The limit is for those who walk the value.
+        if (open_.size() >= kMaxDepth)
+            return refuse("is nested deeper than " + std::to_string(kMaxDepth) + " levels");
+        open_.push_back(add(std::move(empty)));
+        return true;
+    }
+    bool close() {
+        open_.pop_back();
+        return true;
+    }
+    bool refuse(std::string why) {
+        problem_ = std::move(why);
+        return false;
+    }
+
+    Json root_;
+    std::vector<Json*> open_;  ///< the objects and arrays around the next value
+    Json* member_ = nullptr;   ///< where the next value goes in an object
+    std::string problem_;
+    size_t bad_offset_ = 0;
+};
+
 }  // namespace
 
 Result<Json> parse_json(std::string_view text, std::string_view what) {
-    std::vector<std::set<std::string>> keys;
-    std::string problem;
-    auto watch = [&](int depth, Json::parse_event_t event, Json& parsed) {
-        if (depth > kMaxDepth && problem.empty())
-            problem = "is nested deeper than " + std::to_string(kMaxDepth) + " levels";
-        if (event == Json::parse_event_t::object_start) keys.emplace_back();
-        if (event == Json::parse_event_t::object_end) keys.pop_back();
-        if (event == Json::parse_event_t::key && problem.empty() &&
-            !keys.back().insert(parsed.get_ref<const std::string&>()).second)
-            problem = "has the key " + quote(parsed.get_ref<const std::string&>()) + " twice";
-        return problem.empty();
-    };
-    try {
-        // nlohmann's parser keeps its stack on the heap, so depth alone cannot overflow ours; the
-        // destructor does as well. The limit is for those who walk the value.
-        Json value = Json::parse(text.begin(), text.end(), watch);
-        if (!problem.empty()) return fail(Errc::invalid, std::string{what} + ": " + problem);
-        return value;
-    } catch (const Json::parse_error& e) {
-        return fail(Errc::invalid,
-                    std::string{what} + ": not valid JSON at " + line_and_column(text, e.byte));
-    } catch (const std::exception& e) {
-        return fail(Errc::invalid, std::string{what} + ": not valid JSON: " + e.what());
-    }
+    DocumentBuilder builder;
+    if (Json::sax_parse(text.begin(), text.end(), &builder)) return builder.take();
+    std::string problem = builder.problem();
+    if (problem.empty())
+        problem = "not valid JSON at " + line_and_column(text, builder.bad_offset());
+    return fail(Errc::invalid, std::string{what} + ": " + problem);
 }
 
 Result<Json> load_json(const std::string& path, size_t limit) {

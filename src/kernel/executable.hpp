@@ -31,9 +31,4 @@ bool is_executable_protected();
 ///         namespace. The process then goes on as before
 Result<void> continue_from_file(int mount);
 
-/// Gives the pages of this program's text and constants back; what is needed again comes from the
-/// page cache. Between two stretches of work that share little code, so that both together do not
-/// make the peak. Advice only: it cannot fail.
-void give_back_program_pages();
-
 }  // namespace hull::kernel

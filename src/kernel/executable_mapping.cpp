@@ -165,23 +165,6 @@ Result<void> set_own_file(int file) {
 
 }  // namespace
 
-void give_back_program_pages() {
-    const auto give_back = [](Range pages) {
-        if (pages.size() != 0) (void)::madvise(pages.address(), pages.size(), MADV_DONTNEED);
-    };
-    Range neighbours;  // segments without a gap between them take one call
-    for (const auto& header : program_headers()) {
-        if (header.p_type != PT_LOAD || (header.p_flags & PF_W) != 0) continue;
-        const auto pages = file_pages(header);
-        if (pages.start != neighbours.end) {
-            give_back(neighbours);
-            neighbours.start = pages.start;
-        }
-        neighbours.end = pages.end;
-    }
-    give_back(neighbours);
-}
-
 Result<void> continue_from_file(int mount) {
     if (::sysconf(_SC_PAGESIZE) != static_cast<long>(kPage))
         return fail(Errc::unsupported, "pages of other sizes than 4096 bytes");

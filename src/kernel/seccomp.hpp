@@ -90,9 +90,7 @@ Result<SeccompProgram> seccomp_program_from_bytes(std::string_view bytes);
 /// Whether a kernel that libseccomp knows has a system call of this name, on any architecture.
 bool is_known_system_call(const std::string& name);
 
-/// As compile_seccomp(), with a cache in `cache_directory` (made with mode 0700 when missing). An
-/// entry is used only if it belongs to this user, is not writable by others, and holds exactly this
-/// filter; whatever is wrong with the cache is no error: then the filter is compiled.
+/// As compile_seccomp(), with a cache (seccomp_cache.hpp) in `cache_directory`.
 Result<SeccompProgram> load_or_compile_seccomp(const SeccompFilter& filter,
                                                const std::string& cache_directory);
 

@@ -40,7 +40,7 @@ bool take(std::string_view& in, T& value) {
     return true;
 }
 
-std::optional<SeccompProgram> load_entry(const std::string& path, const std::string& source) {
+std::optional<SeccompProgram> load_entry(const std::string& path, std::string_view source) {
     Fd file(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
     if (!file) return std::nullopt;
     struct stat status{};
@@ -87,7 +87,7 @@ std::string seccomp_source(const SeccompFilter& filter) {
     return text;
 }
 
-std::string encode_seccomp_entry(const std::string& source, const SeccompProgram& program) {
+std::string encode_seccomp_entry(std::string_view source, const SeccompProgram& program) {
     std::string body;
     put(body, static_cast<uint64_t>(source.size()));
     body += source;
@@ -120,22 +120,33 @@ std::optional<SeccompProgram> decode_seccomp_entry(std::string_view entry,
     return program;
 }
 
+std::string SeccompCache::entry_path(std::string_view source) const {
+    return join_path(directory_, fmt::format("{:016x}.seccomp", fnv1a(source)));
+}
+
+std::optional<SeccompProgram> SeccompCache::find(std::string_view source) const {
+    if (!check_own_directory(directory_)) return std::nullopt;
+    return load_entry(entry_path(source), source);
+}
+
+void SeccompCache::keep(std::string_view source, const SeccompProgram& program) const {
+    auto keep_in = [&]() -> Result<void> {
+        TRY(create_directories(directory_, 0700));
+        TRY(check_own_directory(directory_));
+        return write_file_atomically(entry_path(source), encode_seccomp_entry(source, program),
+                                     {.mode = 0600});
+    };
+    auto kept = keep_in();
+    if (!kept) log::debug("seccomp cache: " + kept.error().to_string());
+}
+
 Result<SeccompProgram> load_or_compile_seccomp(const SeccompFilter& filter,
                                                const std::string& cache_directory) {
     const std::string source = seccomp_source(filter);
-    const bool is_usable =
-        check_own_directory(cache_directory) ||
-        (create_directories(cache_directory, 0700) && check_own_directory(cache_directory));
-    const std::string path =
-        join_path(cache_directory, fmt::format("{:016x}.seccomp", fnv1a(source)));
-    if (is_usable)
-        if (auto program = load_entry(path, source)) return std::move(*program);
+    const SeccompCache cache{cache_directory};
+    if (auto program = cache.find(source)) return std::move(*program);
     auto program = TRY(compile_seccomp(filter));
-    if (is_usable) {
-        auto saved =
-            write_file_atomically(path, encode_seccomp_entry(source, program), {.mode = 0600});
-        if (!saved) log::debug("seccomp cache: " + saved.error().to_string());
-    }
+    cache.keep(source, program);
     return program;
 }
 

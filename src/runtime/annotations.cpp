@@ -52,8 +52,7 @@ Result<void> use_ready_program(const spec::RuntimeConfig& config, jail::Plan& pl
 }
 
 Result<void> refuse_unknown_calls(const spec::RuntimeConfig& config, const jail::Plan& plan) {
-    if (!plan.seccomp || !is_annotation_on(config, "run.oci.seccomp_fail_unknown_syscall"))
-        return {};
+    if (!plan.seccomp || !is_annotation_on(config, kFailUnknownCall)) return {};
     for (size_t i = 0; i < plan.seccomp->rules.size(); ++i)
         for (const auto& name : plan.seccomp->rules[i].names)
             if (!kernel::is_known_system_call(name))

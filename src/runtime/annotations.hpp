@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string_view>
+
 #include "base/result.hpp"
 #include "jail/plan.hpp"
 #include "spec/runtime.hpp"
@@ -14,6 +16,9 @@ namespace hull::runtime {
 /// without
 ///         which the container would be something else than was asked for
 Result<void> apply_annotations(const spec::RuntimeConfig& config, jail::Plan& plan);
+
+/// crun's annotation by which a system call that nobody knows is an error, not left out.
+inline constexpr std::string_view kFailUnknownCall = "run.oci.seccomp_fail_unknown_syscall";
 
 /// True for an annotation of crun's that is switched on by its presence: "0" and "false" turn it
 /// off.

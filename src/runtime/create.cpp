@@ -17,7 +17,6 @@
 #include "base/log.hpp"
 #include "base/text.hpp"
 #include "base/units.hpp"
-#include "kernel/executable.hpp"
 #include "kernel/terminal.hpp"
 #include "runtime/create_cgroup.hpp"
 #include "runtime/delete.hpp"
@@ -30,10 +29,6 @@
 #include "spec/runtime_json.hpp"
 
 namespace hull::runtime {
-
-std::string seccomp_cache_directory(const Settings& settings) {
-    return join_path(settings.root, kSeccompCacheFolder);
-}
 
 Result<void> write_pid_file(const std::string& path, pid_t pid) {
     return with_context(write_file_atomically(path, std::to_string(pid)), "write the pid file");
@@ -101,21 +96,19 @@ Result<Prepared> prepare(const Settings& settings, const CreateRequest& request)
     prepared.bundle = TRY(with_context(absolute_path(request.bundle), "bundle"));
     std::string path = request.config.empty() ? join_path(prepared.bundle, "config.json")
                                               : TRY(absolute_path(request.config));
-    prepared.config_text = TRY(spec::read_runtime_config(path));
-    prepared.config = TRY(spec::parse_runtime_config(prepared.config_text, path));
-    add_seccomp_receiver(prepared.config);
-    TRY(spec::refuse_violations(spec::check_runtime_config(prepared.config)));
-    if (prepared.config.linux_.intel_rdt)
-        TRY(with_context(kernel::find_resctrl(), "linux.intelRdt"));
-    TRY(check_terminal(request, prepared.config));
-    add_listen_environment(request, *prepared.config.process);
-    if (request.has_notify_socket)
-        add_notify_socket(prepared.config, join_path(settings.root, request.id));
-    prepared.plan =
-        TRY(plan_from_spec(prepared.config, {.id = request.id,
-                                             .bundle = prepared.bundle,
-                                             .no_pivot = request.no_pivot,
-                                             .no_new_keyring = request.no_new_keyring}));
+    prepared.document = TRY(
+        read_config(settings, TRY(spec::read_runtime_config(path)), path, request.read_seccomp));
+    spec::RuntimeConfig& config = prepared.document.config;
+    add_seccomp_receiver(config);
+    TRY(spec::refuse_violations(spec::check_runtime_config(config)));
+    if (config.linux_.intel_rdt) TRY(with_context(kernel::find_resctrl(), "linux.intelRdt"));
+    TRY(check_terminal(request, config));
+    add_listen_environment(request, *config.process);
+    if (request.has_notify_socket) add_notify_socket(config, join_path(settings.root, request.id));
+    prepared.plan = TRY(plan_from_spec(config, {.id = request.id,
+                                                .bundle = prepared.bundle,
+                                                .no_pivot = request.no_pivot,
+                                                .no_new_keyring = request.no_new_keyring}));
     return prepared;
 }
 
@@ -148,8 +141,8 @@ class Creation {
         pause_point("state_saved");
         TRY(make_cgroup());
         pause_point("cgroup_made");
-        TRY(create_intel_rdt(prepared_.config, container_.state));
-        seccomp_ = TRY(load_seccomp());
+        TRY(create_intel_rdt(prepared_.document.config, container_.state));
+        seccomp_ = TRY(seccomp_program(settings_, prepared_.document, prepared_.plan));
         return {};
     }
 
@@ -185,7 +178,7 @@ class Creation {
 
     /// crun's --pidfd-socket, of times when it had none.
     const std::string* pidfd_receiver() const {
-        return prepared_.config.find_annotation("run.oci.pidfd_receiver");
+        return prepared_.document.config.find_annotation("run.oci.pidfd_receiver");
     }
 
     /// What `delete` must know if this command is killed.
@@ -199,36 +192,28 @@ class Creation {
         state.is_rootless = settings_.is_rootless();
         state.keeps_keyring = request_.no_new_keyring;
         state.owns_pid_namespace = prepared_.plan.makes_new(jail::NamespaceKind::pid);
-        state.annotations = prepared_.config.annotations;
-        state.poststart_hooks = prepared_.config.hooks.poststart;
-        state.poststop_hooks = prepared_.config.hooks.poststop;
-        TRY(plan_cgroup(settings_, prepared_.config, state));
-        TRY(plan_intel_rdt(prepared_.config, state));
+        state.annotations = prepared_.document.config.annotations;
+        state.poststart_hooks = prepared_.document.config.hooks.poststart;
+        state.poststop_hooks = prepared_.document.config.hooks.poststop;
+        TRY(plan_cgroup(settings_, prepared_.document.config, state));
+        TRY(plan_intel_rdt(prepared_.document.config, state));
         return container_.save();
     }
 
     Result<void> make_files() {
-        TRY(container_.save_config(prepared_.config_text));
+        TRY(container_.save_config(prepared_.document.text));
         if (request_.has_notify_socket) TRY(make_notify_directory(container_.directory()));
         return {};
     }
 
     Result<void> make_cgroup() {
-        auto made = TRY(create_cgroup(settings_, prepared_.config, container_.state));
+        auto made = TRY(create_cgroup(settings_, prepared_.document.config, container_.state));
         cgroup_ = std::move(made.cgroup);
         delegated_ = std::move(made.delegated);
         bool is_elsewhere = made.keeper.has_value();
         if (made.keeper) keeper_.emplace(std::move(*made.keeper));
         // The paths are as planned, and saved, but for systemd's.
         return is_elsewhere ? container_.save() : Result<void>{};
-    }
-
-    Result<std::optional<kernel::SeccompProgram>> load_seccomp() const {
-        if (!prepared_.plan.seccomp) return prepared_.plan.seccomp_program;
-        return std::optional{
-            TRY(with_context(kernel::load_or_compile_seccomp(*prepared_.plan.seccomp,
-                                                             seccomp_cache_directory(settings_)),
-                             "linux.seccomp"))};
     }
 
     Result<Fd> make_fifo() const {
@@ -255,7 +240,7 @@ class Creation {
         launch.hook_outputs = hook_files_.outputs();
         launch.preserve_fds = request_.preserve_fds;
         launch.on_child = [this](pid_t pid) { return on_child(pid); };
-        const auto& hooks = prepared_.config.hooks;
+        const auto& hooks = prepared_.document.config.hooks;
         if (!hooks.prestart.empty() || !hooks.create_runtime.empty())
             launch.run_hooks = [this](jail::HookStage stage, pid_t pid) {
                 return run_stage(stage, pid);
@@ -283,7 +268,7 @@ class Creation {
 
     Result<void> run_stage(jail::HookStage stage, pid_t pid) {
         bool is_prestart = stage == jail::HookStage::prestart;
-        const auto& hooks = prepared_.config.hooks;
+        const auto& hooks = prepared_.document.config.hooks;
         hooks_ran_ = true;
         pause_point("hooks");
         return run_hooks(is_prestart ? hooks.prestart : hooks.create_runtime,
@@ -323,8 +308,6 @@ class Creation {
 
 Result<Created> create_container(const Settings& settings, const CreateRequest& request,
                                  const Prepared& prepared) {
-    // What reads and checks a configuration has done its part.
-    kernel::give_back_program_pages();
     Container container = TRY(Container::create(settings.root, request.id));
     return Creation{settings, request, prepared, std::move(container)}.run();
 }

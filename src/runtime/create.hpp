@@ -9,6 +9,7 @@
 #include "base/result.hpp"
 #include "jail/launch.hpp"
 #include "jail/plan.hpp"
+#include "runtime/config_document.hpp"
 #include "runtime/container.hpp"
 #include "runtime/settings.hpp"
 #include "spec/runtime.hpp"
@@ -33,6 +34,8 @@ struct CreateRequest {
     std::string listen_fd_names;
     bool no_pivot = false;
     bool no_new_keyring = false;
+    /// The plan is to be shown, with all of its filter.
+    ReadSeccomp read_seccomp = ReadSeccomp::if_not_cached;
     bool has_notify_socket = false;  ///< NOTIFY_SOCKET is set: the container gets one of its own
     /// The process waits for a later `start` command, else for Launched::start().
     bool waits_in_fifo = true;
@@ -40,9 +43,8 @@ struct CreateRequest {
 
 /// A checked configuration and the plan made of it; nothing has been done yet.
 struct Prepared {
-    std::string bundle;       ///< absolute
-    std::string config_text;  ///< as it was read
-    spec::RuntimeConfig config;
+    std::string bundle;  ///< absolute
+    ConfigDocument document;
     jail::Plan plan;
 };
 
@@ -68,9 +70,6 @@ std::string format_process_state(const ContainerState& state, Status status, pid
 
 /// crun's callers may name a seccomp agent in the environment: RUN_OCI_SECCOMP_RECEIVER.
 void add_seccomp_receiver(spec::RuntimeConfig& config);
-
-/// Where the compiled filters are kept.
-std::string seccomp_cache_directory(const Settings& settings);
 
 /// Where `kernel` has the container's cgroups, for its own view of them.
 std::vector<jail::CgroupView> cgroup_views(const kernel::CgroupPaths& paths);

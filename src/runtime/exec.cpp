@@ -5,7 +5,6 @@
 #include "base/file.hpp"
 #include "base/text.hpp"
 #include "jail/launch.hpp"
-#include "kernel/executable.hpp"
 #include "kernel/terminal.hpp"
 #include "runtime/container.hpp"
 #include "runtime/create.hpp"
@@ -139,25 +138,19 @@ class Exec {
 
     Result<int> run() {
         pidfd_ = TRY(container_.open_process());
-        std::string text = TRY(read_file(container_.config_path()));
-        config_ = TRY(spec::parse_runtime_config(text, container_.config_path()));
-        add_seccomp_receiver(config_);
-        auto process = TRY(wanted_process(request_, config_));
+        const std::string path = container_.config_path();
+        auto document =
+            TRY(read_config(settings_, TRY(read_file(path)), path, ReadSeccomp::if_not_cached));
+        spec::RuntimeConfig& config = document.config;
+        add_seccomp_receiver(config);
+        auto process = TRY(wanted_process(request_, config));
         TRY(check_terminal(process));
-        config_.process.reset();  // the plan of `process` says what is wrong with it
+        config.process.reset();  // the plan of `process` says what is wrong with it
         container_plan_ =
-            TRY(plan_from_spec(config_, {.id = request_.id, .bundle = container_.state.bundle}));
+            TRY(plan_from_spec(config, {.id = request_.id, .bundle = container_.state.bundle}));
         plan_ = TRY(plan_process(process));
-        if (container_plan_.seccomp)
-            seccomp_ =
-                TRY(with_context(kernel::load_or_compile_seccomp(
-                                     *container_plan_.seccomp, seccomp_cache_directory(settings_)),
-                                 "linux.seccomp"));
-        else
-            seccomp_ = container_plan_.seccomp_program;
+        seccomp_ = TRY(seccomp_program(settings_, document, container_plan_));
         plan_.keep_original_groups = container_plan_.process.keep_original_groups;
-        // What reads a configuration has done its part.
-        kernel::give_back_program_pages();
         return request_.detach ? run_detached() : run_attached();
     }
 
@@ -264,7 +257,6 @@ class Exec {
     const ExecRequest& request_;
     Container container_;
     Fd pidfd_;
-    spec::RuntimeConfig config_;
     jail::Plan container_plan_;
     jail::ProcessPlan plan_;
     std::optional<kernel::SeccompProgram> seccomp_;

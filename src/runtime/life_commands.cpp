@@ -121,6 +121,7 @@ Result<CreateRequest> create_request(const ParsedArgs& args) {
 
 Result<int> print_plan(const Settings& settings, CreateRequest request) {
     request.console_fd = kAnyConsole;
+    request.read_seccomp = ReadSeccomp::always;
     Prepared prepared = TRY(prepare(settings, request));
     TRY(write_all(1, jail::format_plan(prepared.plan) + "\n"));
     return 0;

@@ -199,22 +199,50 @@ Error first_of(std::vector<Error>& errors) {
 
 }  // namespace
 
-RuntimeConfig parse_runtime_config(std::string_view text, std::string_view what,
-                                   std::vector<Error>& errors) {
+namespace {
+
+RuntimeConfig read_document(const Json& document, std::vector<Error>& errors) {
     RuntimeConfig config;
-    auto document = parse_json(text, what);
-    if (!document) {
-        errors.push_back(std::move(document).error());
-        return config;
-    }
     RuntimeReader reader;
-    reader.config(JsonReader{*document, ""}, config);
+    reader.config(JsonReader{document, ""}, config);
     for (auto& error : reader.errors) {
         auto section =
             section_of(std::string_view{error.message}.substr(0, error.message.find(": ")));
         if (!section.empty()) error.message += " [" + std::string{section} + "]";
         errors.push_back(std::move(error));
     }
+    return config;
+}
+
+bool has_null_seccomp(const Json& document) {
+    const auto section = document.find("linux");
+    if (section == document.end() || !section->is_object()) return false;
+    const auto member = section->find("seccomp");
+    return member != section->end() && member->is_null();
+}
+
+}  // namespace
+
+RuntimeConfig parse_runtime_config(std::string_view text, std::string_view what,
+                                   std::vector<Error>& errors) {
+    auto document = parse_json(text, what);
+    if (document) return read_document(*document, errors);
+    errors.push_back(std::move(document).error());
+    return {};
+}
+
+Result<RuntimeConfig> parse_runtime_config_without(std::string_view text, std::string_view what,
+                                                   std::string_view seccomp) {
+    const auto start = static_cast<size_t>(seccomp.data() - text.data());
+    std::string rest{text.substr(0, start)};
+    rest += "null";
+    rest += text.substr(start + seccomp.size());
+    const Json document = TRY(parse_json(rest, what));
+    if (!document.is_object() || !has_null_seccomp(document))
+        return fail(Errc::invalid, std::string{what} + ": linux.seccomp is elsewhere");
+    std::vector<Error> errors;
+    RuntimeConfig config = read_document(document, errors);
+    if (!errors.empty()) return fail(first_of(errors));
     return config;
 }
 

@@ -19,6 +19,12 @@ Result<RuntimeConfig> parse_runtime_config(std::string_view text, std::string_vi
 /// As above, telling every error in `errors` instead of the first; what could be read is returned.
 RuntimeConfig parse_runtime_config(std::string_view text, std::string_view what,
                                    std::vector<Error>& errors);
+/// As parse_runtime_config(), but linux.seccomp stays unread and empty in what is returned.
+/// @param seccomp  the part of `text` that is its value, from find_seccomp_text()
+/// @errors invalid: also when that part is the value of another member. Line and column are not
+///                  those of `text`.
+Result<RuntimeConfig> parse_runtime_config_without(std::string_view text, std::string_view what,
+                                                   std::string_view seccomp);
 /// Members that no part of the specification has, each with the nearest name that one has. An empty
 /// list for what is no JSON.
 std::vector<Violation> find_unknown_properties(std::string_view text);

@@ -88,3 +88,23 @@ def test_other_architectures(filtered):
 def test_calls_that_no_kernel_has_are_left_out(filtered):
     profile = rule("SCMP_ACT_ERRNO", ["no_such_call", "mkdir"], errnoRet=71)
     assert "EPROTO" in filtered(profile, "syscall", MKDIR).out
+
+
+def test_a_filter_from_the_cache_is_the_filter(filtered, runtime):
+    profile = rule("SCMP_ACT_ERRNO", errnoRet=71)
+    cache = runtime.root / ".seccomp"
+    before = set(cache.iterdir()) if cache.exists() else set()
+    assert "EPROTO" in filtered(profile, "syscall", MKDIR).out
+    kept = set(cache.iterdir()) - before
+    assert len(kept) == 1
+    written = kept.copy().pop().stat().st_mtime_ns
+    assert "EPROTO" in filtered(profile, "syscall", MKDIR).out
+    assert set(cache.iterdir()) - before == kept and kept.copy().pop().stat().st_mtime_ns == written
+    # Another text is another filter, however alike.
+    assert "EPERM" in filtered(rule("SCMP_ACT_ERRNO", errnoRet=1), "syscall", MKDIR).out
+
+
+def test_a_section_that_is_wrong_is_never_kept(filtered):
+    for _ in range(2):
+        done = filtered(rule("SCMP_ACT_NONSENSE"), "exit", "0")
+        assert done.code != 0 and "linux.seccomp" in done.err and "SCMP_ACT_NONSENSE" in done.err

@@ -12,6 +12,7 @@ import pytest
 
 from harness.bundles import Runtime
 from harness.programs import run
+from harness.sockets import listen, received
 from harness.waiting import wait_until
 
 
@@ -25,22 +26,6 @@ def sleeper(runtime, bundle):
 
 def shell(script):
     return ["sh", "-c", script]
-
-
-def listen(path, kind=socket.SOCK_STREAM):
-    listener = socket.socket(socket.AF_UNIX, kind)
-    listener.bind(str(path))
-    if kind == socket.SOCK_STREAM:
-        listener.listen()
-    listener.settimeout(30)
-    return listener
-
-
-def received(listener):
-    peer, _ = listener.accept()
-    with peer:
-        message, ancillary, _, _ = peer.recvmsg(65536, socket.CMSG_SPACE(4))
-    return message, array.array("i", ancillary[0][2])[0]
 
 
 # --- every option of runc 1.5 and crun 1.29 ---

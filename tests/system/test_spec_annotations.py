@@ -1,13 +1,13 @@
 """The annotations of crun's that hull-runtime carries out, and those that it refuses."""
 
-import array
 import base64
 import json
 import os
-import socket
 import struct
 
 import pytest
+
+from harness.sockets import listen, received
 
 
 def annotated(**more):
@@ -19,22 +19,6 @@ def annotated(**more):
 
 def shell(script):
     return ["sh", "-c", script]
-
-
-def listen(path):
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(path))
-    listener.listen()
-    listener.settimeout(30)
-    return listener
-
-
-def received(listener):
-    """The message and the descriptor that the next peer sends."""
-    peer, _ = listener.accept()
-    with peer:
-        message, ancillary, _, _ = peer.recvmsg(65536, socket.CMSG_SPACE(4))
-    return message, array.array("i", ancillary[0][2])[0]
 
 
 def test_hooks_write_where_the_annotations_say(runtime, bundle, scratch):

@@ -10,16 +10,9 @@
 #include "base/json_io.hpp"
 #include "base/own_directory.hpp"
 #include "base/spawn.hpp"
+#include "temporary_folder.hpp"
 
 using namespace hull;
-
-namespace {
-struct TemporaryFolder {
-    std::string path = "/tmp/hull-test-XXXXXX";
-    TemporaryFolder() { REQUIRE(::mkdtemp(path.data()) != nullptr); }
-    ~TemporaryFolder() { (void)remove_tree(path); }
-};
-}  // namespace
 
 TEST_CASE("a file is replaced as one step, and a failure leaves no temporary file") {
     TemporaryFolder folder;

@@ -12,6 +12,7 @@
 #include "engine/image_files.hpp"
 #include "spec/runtime_check.hpp"
 #include "spec/runtime_json.hpp"
+#include "temporary_folder.hpp"
 
 using namespace hull;
 using namespace hull::engine;
@@ -225,8 +226,8 @@ TEST_CASE("resolv.conf leaves out name servers on the host's own loopback") {
 }
 
 TEST_CASE("files are found through layers, links stay inside, whiteouts hide") {
-    char name[] = "/tmp/hull-unit-XXXXXX";
-    std::string root = ::mkdtemp(name);
+    const TemporaryFolder folder;
+    const std::string& root = folder.path;
     std::string top = root + "/top";
     std::string bottom = root + "/bottom";
     REQUIRE(create_directories(top + "/etc"));
@@ -247,7 +248,6 @@ TEST_CASE("files are found through layers, links stay inside, whiteouts hide") {
     CHECK_FALSE(view->read_file("/etc/loop")->has_value());
     CHECK_FALSE(view->read_file("/etc")->has_value());
     CHECK(view->read_file("/etc/passwd", 2).error().code == Errc::invalid);
-    (void)remove_tree(root);
 }
 
 TEST_CASE("a variable is set by its whole name, and only once") {

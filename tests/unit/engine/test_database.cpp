@@ -4,18 +4,14 @@
 
 #include "base/file.hpp"
 #include "engine/database.hpp"
+#include "temporary_folder.hpp"
 
 using namespace hull;
 using namespace hull::engine;
 
 namespace {
 
-struct Folder {
-    std::string path = [] {
-        char name[] = "/tmp/hull-unit-XXXXXX";
-        return std::string(::mkdtemp(name));
-    }();
-    ~Folder() { (void)remove_tree(path); }
+struct Folder : TemporaryFolder {
     std::string file() const { return path + "/hull.db"; }
 };
 

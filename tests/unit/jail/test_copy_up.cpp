@@ -7,21 +7,13 @@
 #include "base/fd.hpp"
 #include "base/file.hpp"
 #include "jail/copy_up.hpp"
+#include "temporary_folder.hpp"
 
 namespace hull::jail {
 namespace {
 
-class Folder {
-  public:
-    Folder() {
-        char name[] = "/tmp/hull-unit-copy-XXXXXX";
-        path = ::mkdtemp(name);
-    }
-    ~Folder() { (void)remove_tree(path); }
-    Folder(const Folder&) = delete;
-    Folder& operator=(const Folder&) = delete;
+struct Folder : TemporaryFolder {
     Fd open() const { return Fd(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)); }
-    std::string path;
 };
 
 TEST_CASE("copy_up copies files, folders and links with mode and times") {

@@ -17,16 +17,9 @@
 #include "kernel/idmap.hpp"
 #include "kernel/namespaces.hpp"
 #include "kernel/process.hpp"
+#include "temporary_folder.hpp"
 
 namespace hull::kernel {
-
-/// A folder that is gone, with its content, when the test ends.
-struct TemporaryFolder {
-    std::string path = "/tmp/hull-test-XXXXXX";
-    TemporaryFolder() { REQUIRE(::mkdtemp(path.data()) != nullptr); }
-    TemporaryFolder(const TemporaryFolder&) = delete;
-    ~TemporaryFolder() { (void)remove_tree(path); }
-};
 
 /// Runs `body` in a child process; its error comes back.
 inline Result<void> in_child(uint64_t clone_flags, const std::function<Result<void>()>& body) {

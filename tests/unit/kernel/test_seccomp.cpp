@@ -14,6 +14,7 @@
 #include "kernel/seccomp.hpp"
 #include "kernel/seccomp_cache.hpp"
 #include "kernel/seccomp_optimize.hpp"
+#include "temporary_folder.hpp"
 
 using namespace hull;
 using namespace hull::kernel;
@@ -86,19 +87,6 @@ SeccompFilter engine_filter() {
     };
     return filter;
 }
-
-class TemporaryDirectory {
-  public:
-    TemporaryDirectory() {
-        std::string pattern = "/tmp/hull-test-seccomp-XXXXXX";
-        REQUIRE(mkdtemp(pattern.data()) != nullptr);
-        path = pattern;
-    }
-    ~TemporaryDirectory() { (void)remove_tree(path); }
-    TemporaryDirectory(const TemporaryDirectory&) = delete;
-    TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-    std::string path;
-};
 
 }  // namespace
 
@@ -281,7 +269,7 @@ TEST_CASE("names of actions, operators and architectures go both ways") {
 }
 
 TEST_CASE("a cache entry is used once it is stored, and only for its own filter") {
-    TemporaryDirectory directory;
+    TemporaryFolder directory;
     const std::string cache = join_path(directory.path, "seccomp");
     auto filter = engine_filter();
     auto first = load_or_compile_seccomp(filter, cache);
@@ -306,7 +294,7 @@ TEST_CASE("a cache entry is used once it is stored, and only for its own filter"
 }
 
 TEST_CASE("damaged, foreign and writable cache entries are ignored") {
-    TemporaryDirectory directory;
+    TemporaryFolder directory;
     const std::string cache = join_path(directory.path, "seccomp");
     SeccompFilter filter{.architectures = {"x86_64"}, .rules = {allow({"read"})}};
     REQUIRE(load_or_compile_seccomp(filter, cache).has_value());

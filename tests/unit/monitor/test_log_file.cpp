@@ -6,6 +6,7 @@
 #include "base/file.hpp"
 #include "base/text.hpp"
 #include "monitor/log_file.hpp"
+#include "temporary_folder.hpp"
 
 using namespace hull;
 using namespace hull::monitor;
@@ -13,14 +14,6 @@ using namespace hull::monitor;
 namespace {
 
 const auto kNoon = std::chrono::system_clock::time_point(std::chrono::hours(12));
-
-struct Folder {
-    std::string path = [] {
-        char name[] = "/tmp/hull-unit-XXXXXX";
-        return std::string(::mkdtemp(name));
-    }();
-    ~Folder() { (void)remove_tree(path); }
-};
 
 std::vector<LogRecord> records_of(const std::string& path) {
     std::vector<LogRecord> out;
@@ -53,7 +46,7 @@ TEST_CASE("bytes that are no UTF-8 become replacement characters") {
 }
 
 TEST_CASE("lines are whole records, and one without an end comes with the flush") {
-    Folder folder;
+    TemporaryFolder folder;
     auto log = LogFile::create({folder.path + "/log", 0, 1});
     REQUIRE(log);
     log->append(Stream::out, "one\ntw", kNoon);
@@ -70,7 +63,7 @@ TEST_CASE("lines are whole records, and one without an end comes with the flush"
 }
 
 TEST_CASE("a very long line is cut into records of 16 KiB") {
-    Folder folder;
+    TemporaryFolder folder;
     auto log = LogFile::create({folder.path + "/log", 0, 1});
     REQUIRE(log);
     log->append(Stream::out, std::string(40000, 'x') + "\n", kNoon);
@@ -82,7 +75,7 @@ TEST_CASE("a very long line is cut into records of 16 KiB") {
 }
 
 TEST_CASE("a full log file is rotated, and only so many are kept") {
-    Folder folder;
+    TemporaryFolder folder;
     std::string path = folder.path + "/log";
     auto log = LogFile::create({path, 300, 3});
     REQUIRE(log);

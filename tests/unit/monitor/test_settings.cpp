@@ -8,6 +8,7 @@
 #include "monitor/oom.hpp"
 #include "monitor/settings.hpp"
 #include "monitor/status.hpp"
+#include "temporary_folder.hpp"
 
 using namespace hull;
 using namespace hull::monitor;
@@ -57,8 +58,8 @@ TEST_CASE("settings without an id are refused by name") {
 }
 
 TEST_CASE("a status with an error is read back whole") {
-    char name[] = "/tmp/hull-unit-XXXXXX";
-    std::string folder = ::mkdtemp(name);
+    const TemporaryFolder temporary;
+    const std::string& folder = temporary.path;
     Status in;
     in.phase = Phase::failed;
     in.boot_id = boot_id();
@@ -74,7 +75,6 @@ TEST_CASE("a status with an error is read back whole") {
     REQUIRE(error);
     CHECK(error->code == Errc::denied);
     CHECK(error->hint == "say yes");
-    (void)remove_tree(folder);
 }
 
 TEST_CASE("our own start time is known, that of no process is 0") {

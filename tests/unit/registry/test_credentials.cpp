@@ -4,18 +4,13 @@
 
 #include "base/file.hpp"
 #include "registry/credentials.hpp"
+#include "temporary_folder.hpp"
 
 using namespace hull::registry;
 
 namespace {
 /// A folder of the test's own, removed at its end.
-struct Folder {
-    std::string path;
-    Folder() {
-        char name[] = "/tmp/hull-unit-XXXXXX";
-        path = ::mkdtemp(name);
-    }
-    ~Folder() { (void)hull::remove_tree(path); }
+struct Folder : hull::TemporaryFolder {
     AuthPaths file(const std::string& content) const {
         std::string name = path + "/config.json";
         REQUIRE(hull::write_file_atomically(name, content));

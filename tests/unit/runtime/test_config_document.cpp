@@ -6,17 +6,12 @@
 #include "kernel/seccomp_cache.hpp"
 #include "runtime/config_document.hpp"
 #include "runtime/container.hpp"
+#include "temporary_folder.hpp"
 
 using namespace hull;
 using namespace hull::runtime;
 
 namespace {
-
-struct Folder {
-    std::string path = "/tmp/hull-test-XXXXXX";
-    Folder() { REQUIRE(::mkdtemp(path.data()) != nullptr); }
-    ~Folder() { (void)remove_tree(path); }
-};
 
 std::string document(const std::string& section, const std::string& more = "") {
     return R"({"ociVersion":"1.2.0","linux":{"seccomp":)" + section + "}" + more + "}";
@@ -43,7 +38,7 @@ ConfigDocument read(const Settings& settings, const std::string& text,
 }  // namespace
 
 TEST_CASE("the section is read until its filter is known, then no more") {
-    const Folder folder;
+    const TemporaryFolder folder;
     Settings settings;
     settings.root = folder.path;
     auto first = read(settings, document(kSection));
@@ -70,7 +65,7 @@ TEST_CASE("the section is read until its filter is known, then no more") {
 }
 
 TEST_CASE("the names are read for who asks about them, and a listener's filter is not kept") {
-    const Folder folder;
+    const TemporaryFolder folder;
     Settings settings;
     settings.root = folder.path;
     const auto first = read(settings, document(kSection));
@@ -84,7 +79,7 @@ TEST_CASE("the names are read for who asks about them, and a listener's filter i
 }
 
 TEST_CASE("a document that is wrong elsewhere is told with its own lines") {
-    const Folder folder;
+    const TemporaryFolder folder;
     Settings settings;
     settings.root = folder.path;
     const auto first = read(settings, document(kSection));

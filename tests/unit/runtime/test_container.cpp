@@ -7,21 +7,10 @@
 
 #include "base/file.hpp"
 #include "runtime/container.hpp"
+#include "temporary_folder.hpp"
 
 using namespace hull;
 using namespace hull::runtime;
-
-namespace {
-
-struct Folder {
-    std::string path = [] {
-        char name[] = "/tmp/hull-unit-XXXXXX";
-        return std::string(::mkdtemp(name));
-    }();
-    ~Folder() { (void)remove_tree(path); }
-};
-
-}  // namespace
 
 TEST_CASE("a container's state reads back as it was written") {
     ContainerState state{.id = "c",
@@ -65,7 +54,7 @@ TEST_CASE("container ids are of few letters") {
 }
 
 TEST_CASE("an id is taken once, and free again after the removal") {
-    Folder root;
+    TemporaryFolder root;
     {
         auto first = Container::create(root.path, "c");
         REQUIRE(first);
@@ -82,7 +71,7 @@ TEST_CASE("an id is taken once, and free again after the removal") {
 }
 
 TEST_CASE("a container that is locked by another process is creating, and stopped when that died") {
-    Folder root;
+    TemporaryFolder root;
     int ready[2];
     REQUIRE(::pipe(ready) == 0);
     pid_t child = ::fork();
@@ -111,7 +100,7 @@ TEST_CASE("a container that is locked by another process is creating, and stoppe
 }
 
 TEST_CASE("a process of another boot or start time is not the container's") {
-    Folder root;
+    TemporaryFolder root;
     auto container = Container::create(root.path, "c");
     REQUIRE(container);
     auto own = kernel::read_process_stat(::getpid());

@@ -98,18 +98,27 @@ def build(staging):
 def registry_storage():
     """A registry's folder that has the image as bench/gzip:1 and bench/zstd:1, pushed once by skopeo."""
     source = layout()
-    path = CACHE / "bench-registry"
+    path = CACHE / "bench-registry-2"
     with made_once(path) as staging:
         if staging:
-            server = Registry(CACHE / "bench-registry.server", storage=staging)
-            try:
-                for compression in ("gzip", "zstd"):
-                    server.push(f"oci:{source}:bench", f"bench/{compression}:1",
-                                f"--dest-compress-format={compression}", "--format=oci")
-            finally:
-                server.close()
-                shutil.rmtree(server.directory)
+            for compression in ("gzip", "zstd"):
+                push_compressed(source, staging, compression)
     return path
+
+
+def push_compressed(source, storage, compression):
+    """Each by a server of its own: skopeo remembers by address which blobs hold the same layer, and would not
+    compress it a second time."""
+    server = Registry(CACHE / f"bench-registry.{compression}", storage=storage)
+    try:
+        name = server.push(f"oci:{source}:bench", f"bench/{compression}:1",
+                           f"--dest-compress-format={compression}", "--format=oci")
+        layers = json.loads(run("skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{name}").out)["layers"]
+        types = {layer["mediaType"].rpartition("+")[2] for layer in layers}
+        assert types == {compression}, f"skopeo was to push {compression}, but made {types}"
+    finally:
+        server.close()
+        shutil.rmtree(server.directory)
 
 
 def describe(path):

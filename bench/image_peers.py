@@ -27,7 +27,7 @@ class ImagePeer:
         work.mkdir(parents=True)
 
     def stop(self):
-        """Ends what runs. The store stays: see images.py."""
+        """Ends what runs."""
 
 
 class Hull(ImagePeer):

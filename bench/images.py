@@ -1,10 +1,8 @@
 """What programs do with a realistic image (image_source.py): pull, push, save, load, copy, and where the time goes.
 
-Every sample has a fresh store and written-back disks; the subjects take turns. Nothing is deleted before the end
-of a measurement: for minutes afterwards ext4 without a journal looks at every inode that was freed (recently_deleted)
-before it takes one, which would double everybody's time. Wall and CPU seconds are
-those of the command, its children and its daemon; a registry's own are not counted, but it runs on the same
-processors. Peak memory is the largest process's, with its daemon's on top.
+Every sample has a fresh store on a disk of the bench's own (image_disk.py), warm memory and written-back disks; the
+subjects take turns. Wall and CPU seconds are those of the command, its children and its daemon; a registry's own
+are not counted, but it runs on the same processors. Peak memory is the largest process's, with its daemon's on top.
 """
 
 import contextlib
@@ -18,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from harness.registry import Registry
+from image_disk import Disk, warm_memory
 from image_peers import PEERS, SAVED, layer_urls
 from image_source import describe, layout, registry_storage
 from measure import BIN, BenchError, timed
@@ -84,6 +83,7 @@ def measure(command, env=None, daemon=None):
             Path(f"/proc/{pid}/clear_refs").write_text("5")  # VmHWM counts from here
         before = daemon_cpu(processes_below(daemon))
     os.sync()
+    warm_memory()
     one = timed(command, env={**os.environ, **(env or {})}, idle=0)
     cpu, peak = one.cpu_milliseconds / 1000, one.peak_kib
     if daemon:
@@ -116,6 +116,7 @@ class ImageBench:
         self.rounds = rounds
         self.work = Path(work) / "images"
         self.work.mkdir()
+        self.disk = Disk(self.work)
         self.report = report
         self.only = only
         self.compressions = compressions
@@ -129,6 +130,7 @@ class ImageBench:
 
     def close(self):
         self.registry.close()
+        self.disk.close()
 
     # --- what all have in common ------------------------------------------------------------------
 
@@ -153,6 +155,7 @@ class ImageBench:
             yield peer
         finally:
             peer.stop()
+            subprocess.run(["rm", "-rf", "--one-file-system", peer.work])
 
     def image(self, compression):
         return f"{self.registry.host}/bench/{compression}:1"
@@ -164,8 +167,6 @@ class ImageBench:
                 with self.fresh(name) as peer:
                     samples[name].append(sample(peer))
         self.table(title, samples)
-        for folder in self.work.glob("s[0-9]*"):
-            subprocess.run(["rm", "-rf", "--one-file-system", folder])
 
     def run(self, peer, command):
         return measure(command, peer.env, peer.daemon)
@@ -270,6 +271,7 @@ class ImageBench:
     def account(self, image):
         """The seconds by phase that the last line of `hull-image --progress json` tells."""
         data = self.new_folder()
+        warm_memory()
         done = subprocess.run([BIN / "hull-image", "--root", data / "data", "--runroot", data / "run", "--progress",
                                "json", "pull", image], stdin=subprocess.DEVNULL, capture_output=True, text=True)
         lines = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]

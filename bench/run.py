@@ -180,6 +180,7 @@ def settled_kib():
     return last
 
 
+NAMESPACE = "HULL_BENCH_NAMESPACE"  # set: in a mount namespace of the bench's own
 CONTAINER_NAMES = ("run", "commands", "syscalls", "detached", "engine")
 FAILURES = (BenchError, AssertionError, OSError, subprocess.SubprocessError)  # the harness asserts
 
@@ -237,6 +238,9 @@ def main():
     options = parse_options()
     if os.geteuid() != 0:
         sys.exit("bench: making the peers' containers needs root")
+    if options.images and NAMESPACE not in os.environ:  # for the disk of images.py
+        os.environ[NAMESPACE] = "1"
+        os.execvp("unshare", ["unshare", "--mount", sys.executable, *sys.argv])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: terminated"))  # the peers' daemons are ended
     print(f"hull {peers.source_version()}, Linux {os.uname().release}, {os.cpu_count()} processors, "
           f"load {os.getloadavg()[0]:.1f} before (over 0.5 disturbs the figures)")

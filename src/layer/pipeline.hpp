@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/result.hpp"
+#include "layer/compress.hpp"
 #include "layer/phases.hpp"
 #include "layer/stream.hpp"
 #include "layer/unpack.hpp"
@@ -63,14 +64,17 @@ class ChunkQueue {
     bool abandoned_ = false;
 };
 
-/// Turns compressed bytes into a tree, in three threads besides the caller's: one decompresses, one
-/// hashes the archive, one unpacks it. Neighbours share chunks of 256 KiB over bounded queues.
+/// Turns compressed bytes into a tree. One thread besides the caller's, the reader, does all there
+/// is to do with a chunk while the chunk is in its cache: decompresses it, hashes it, writes files.
+/// That costs least, and is also fastest as long as every processor has a pipeline. Where there are
+/// fewer pipelines, helpers hash, and decompress ahead, on the processors that are left.
 class Pipeline {
   public:
     struct Settings {
         spec::DigestAlgorithm diff_algorithm = spec::DigestAlgorithm::sha256;
         int tree = -1;  ///< folder to unpack into, borrowed; -1: only hash
         UnpackOptions unpack;
+        size_t processors = std::thread::hardware_concurrency();
     };
     static Result<std::unique_ptr<Pipeline>> start(const Settings& settings);
     Pipeline(const Pipeline&) = delete;
@@ -93,20 +97,47 @@ class Pipeline {
     uint64_t tar_bytes() const { return tar_bytes_.load(std::memory_order_relaxed); }
 
   private:
+    class ArchiveSource;
+    using Lock = std::unique_lock<std::mutex>;
+
     explicit Pipeline(const Settings& settings);
-    void decompress();
-    void hash();
-    void unpack();
+    void read_archive();
+    Result<void> unpack();
+    void help(size_t number);
+    size_t wanted_helpers() const;
+    /// Chunks that may wait for a helper; without one, none.
+    size_t backlog() const;
+    bool can_decompress() const;
+    bool can_hash() const { return !is_hashing_ && !unhashed_.empty(); }
+    /// The next chunk for the reader. nullptr: the end, or stopped.
+    std::shared_ptr<Chunk> next();
+    bool is_stopped();
+    void decompress_one(Lock& lock);
+    Result<std::shared_ptr<Chunk>> decompress();
+    void hash_one(Lock& lock);
+    void hash_rest();
     void fail_with(Error error);
     void stop();
 
     Settings settings_;
+    size_t helpers_ = 0;  ///< threads
     std::shared_ptr<ChunkPool> pool_;
     ChunkQueue compressed_;
-    ChunkQueue to_hash_;
-    ChunkQueue to_unpack_;
+    std::unique_ptr<ByteSource> compressed_source_;
+    std::unique_ptr<Decompressor> decompressor_;  ///< of the thread that set is_decompressing_
+    std::unique_ptr<spec::Hasher> hasher_;        ///< of the thread that set is_hashing_
     std::atomic<uint64_t> tar_bytes_{0};
-    std::mutex mutex_;
+
+    std::mutex mutex_;  ///< over all that follows
+    std::condition_variable changed_;
+    std::condition_variable wanted_;               ///< for helpers who have no processor
+    std::deque<std::shared_ptr<Chunk>> plain_;     ///< decompressed, for the reader
+    std::deque<std::shared_ptr<Chunk>> unhashed_;  ///< the same, for the diff id
+    size_t parked_ = 0;                            ///< helpers that wait to be wanted
+    bool is_decompressing_ = false;
+    bool is_hashing_ = false;
+    bool is_end_ = false;         ///< all is decompressed
+    bool is_stopped_ = false;     ///< or has come to its end
     std::optional<Error> error_;  ///< the first
     Outcome outcome_;
     std::vector<std::thread> threads_;

@@ -32,10 +32,9 @@ struct LayerResult {
 };
 
 /// Takes a layer's bytes as they arrive and turns them into a blob and an unpacked tree, in one
-/// pass: the caller's thread hashes and stores what came, a second one decompresses and hashes the
-/// archive, a third one writes files. Buffers are bounded (about 10 MB); write() waits when the
-/// disk is slower than the network. Dropped without finish(), the tree is removed and the partial
-/// blob stays for the next attempt.
+/// pass: the caller's thread hashes and stores what came, a Pipeline does the rest. Buffers are
+/// bounded (about 10 MB); write() waits when the disk is slower than the network. Dropped without
+/// finish(), the tree is removed and the partial blob stays for the next attempt.
 class LayerReceiver {
   public:
     /// Adds digest and diff id to `lease`. Waits while another process receives the same layer.

@@ -13,7 +13,6 @@ namespace {
 
 constexpr std::string_view kWhiteout = ".wh.";
 constexpr size_t kMaxName = 4096;
-constexpr uint64_t kReserveCheckEvery = 256U << 20U;
 
 mode_t current_umask() {
     auto status = read_file("/proc/self/status", 1U << 16U);

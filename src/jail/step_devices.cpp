@@ -15,6 +15,7 @@
 #include "jail/step.hpp"
 #include "kernel/devices.hpp"
 #include "kernel/mount.hpp"
+#include "kernel/namespaces.hpp"
 
 // /dev: built by the parent on a detached tmpfs, because a process in a user namespace can not
 // mknod(2), and because what is attached complete can not be redirected (CVE-2026-41579).
@@ -107,15 +108,22 @@ Result<void> build_dev(LaunchSetup& setup) {
 
 namespace {
 
-/// A node at its own path in the root, for devices outside /dev and for a /dev that is no tmpfs.
-Result<void> make_node(const LaunchSetup& setup, const DevicePlan& device) {
-    const mode_t type = device.type == 'b' ? S_IFBLK : device.type == 'p' ? S_IFIFO : S_IFCHR;
-    TRY(setup.root->make_directories(parent_path(device.path), 0755));
-    auto made = setup.root->make_node(
-        device.path, {.mode = type | device.mode, .device = makedev(device.major, device.minor)});
-    if (!made) return made;
+mode_t type_bits(const DevicePlan& device) {
+    return device.type == 'b' ? S_IFBLK : device.type == 'p' ? S_IFIFO : S_IFCHR;
+}
+
+Result<void> set_attributes(const LaunchSetup& setup, const DevicePlan& device) {
     TRY(setup.root->set_mode(device.path, device.mode));
     return setup.root->set_owner(device.path, device.uid, device.gid);
+}
+
+/// A node at its own path in the root, for devices outside /dev and for a /dev that is no tmpfs.
+Result<void> make_node(const LaunchSetup& setup, const DevicePlan& device) {
+    TRY(setup.root->make_directories(parent_path(device.path), 0755));
+    auto made = setup.root->make_node(device.path, {.mode = type_bits(device) | device.mode,
+                                                    .device = makedev(device.major, device.minor)});
+    if (!made) return made;
+    return set_attributes(setup, device);
 }
 
 Result<void> bind_node(const LaunchSetup& setup, const DevicePlan& device) {
@@ -125,13 +133,35 @@ Result<void> bind_node(const LaunchSetup& setup, const DevicePlan& device) {
     return kernel::attach_mount(source.get(), target.get());
 }
 
+bool is_that_node(const struct stat& present, const DevicePlan& device) {
+    if ((present.st_mode & S_IFMT) != type_bits(device)) return false;
+    return device.type == 'p' || present.st_rdev == makedev(device.major, device.minor);
+}
+
+/// Nodes that config.json does not name are needed all the same: an image's other file is covered.
+bool is_default(const DevicePlan& device) {
+    const auto& defaults = kernel::default_devices();
+    return std::find(defaults.begin(), defaults.end(), device) != defaults.end();
+}
+
+/// config-linux.md, Devices: where another file is at the path, "the runtime MUST generate an
+/// error". An empty one is what an earlier run left that had to bind the node.
+Result<void> refuse_other_file(const DevicePlan& device, const struct stat& present,
+                               bool has_to_bind) {
+    const bool is_bind_target = S_ISREG(present.st_mode) && present.st_size == 0;
+    if (is_default(device) || (has_to_bind && is_bind_target)) return {};
+    return fail(Errc::exists, "the root file system has another file there",
+                "remove that file, or the entry of linux.devices [config-linux.md, Devices]");
+}
+
 Result<void> provide_node(const LaunchSetup& setup, const DevicePlan& device) {
-    // An entry of the image's own is replaced if it is another thing; runc refuses, crun keeps it.
-    if (const auto present = TRY(setup.root->find(device.path));
-        present && present->st_rdev == makedev(device.major, device.minor) &&
-        (S_ISCHR(present->st_mode) || S_ISBLK(present->st_mode)) &&
-        !setup.program.in_user_namespace)
-        return {};
+    // A node in a user namespace's own mount can not be opened: the host's is bound over it.
+    const bool has_to_bind = !kernel::is_in_first_user_namespace();
+    if (const auto present = TRY(setup.root->find(device.path))) {
+        const bool is_there = is_that_node(*present, device);
+        if (!is_there) TRY(refuse_other_file(device, *present, has_to_bind));
+        if (is_there && (!has_to_bind || device.type == 'p')) return set_attributes(setup, device);
+    }
     auto made = make_node(setup, device);
     if (made) return made;
     const int cause = made.error().sys_errno;

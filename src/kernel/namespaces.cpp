@@ -120,6 +120,13 @@ Result<NamespaceId> own_namespace_id(NamespaceKind kind) {
     return NamespaceId{info.st_dev, info.st_ino};
 }
 
+bool is_in_first_user_namespace() {
+    // It has a fixed number: PROC_USER_INIT_INO, since kernel 3.8.
+    constexpr ino_t kFirst = 0xEFFFFFFD;
+    struct stat info{};
+    return ::stat("/proc/self/ns/user", &info) == 0 && info.st_ino == kFirst;
+}
+
 Result<Fd> open_owning_user_namespace(int fd) {
     int owner = ::ioctl(fd, NS_GET_USERNS);
     if (owner < 0) return fail_errno(errno, "find the owner of a namespace");

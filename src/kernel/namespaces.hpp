@@ -50,6 +50,8 @@ Result<NamespaceId> namespace_id(int fd);
 Result<NamespaceId> namespace_id_of(pid_t pid, NamespaceKind kind);
 /// Of the calling process.
 Result<NamespaceId> own_namespace_id(NamespaceKind kind);
+/// Whether this process is in the machine's first user namespace, where root is root.
+bool is_in_first_user_namespace();
 /// The user namespace that owns the namespace `fd`. @see ioctl_ns(2), NS_GET_USERNS
 /// @errors denied: it is outside our own user namespace
 Result<Fd> open_owning_user_namespace(int fd);

@@ -1,12 +1,12 @@
 #include "runtime/settings.hpp"
 
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdlib>
 
 #include "base/file.hpp"
 #include "base/text.hpp"
+#include "kernel/namespaces.hpp"
 
 namespace hull::runtime {
 
@@ -41,10 +41,7 @@ bool Settings::is_rootless() const {
 
 bool is_ordinary_user() {
     if (::geteuid() != 0) return true;
-    // The first user namespace has a fixed number: PROC_USER_INIT_INO, since kernel 3.8.
-    constexpr ino_t kFirst = 0xEFFFFFFD;
-    struct stat info{};
-    if (::stat("/proc/self/ns/user", &info) == 0 && info.st_ino == kFirst) return false;
+    if (kernel::is_in_first_user_namespace()) return false;
     auto map = read_file("/proc/self/uid_map", 4096);
     if (!map) return false;
     auto lines = split_lines(*map);

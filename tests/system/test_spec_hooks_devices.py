@@ -135,6 +135,43 @@ def test_a_device_outside_dev(runtime, bundle):
         "/srv/zero character special file 1:5 622 7 8\n"
 
 
+@pytest.mark.parametrize("in_user_namespace", [False, True])
+@pytest.mark.parametrize("other", ["file", "folder", "link", "node"])
+def test_a_device_where_the_image_has_another_file(runtime, bundle, in_user_namespace, other):
+    """config-linux.md, Devices: the runtime must generate an error."""
+    def change(config):
+        config["linux"]["devices"] = [{"path": "/srv/zero", "type": "c", "major": 1, "minor": 5}]
+    it = bundle(["true"], change)
+    path = it.rootfs / "srv/zero"
+    path.parent.mkdir(exist_ok=True)
+    {"file": lambda: path.write_text("of the image"), "folder": path.mkdir, "link": lambda: path.symlink_to("/etc/passwd"),
+     "node": lambda: os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 3))}[other]()
+    if in_user_namespace:
+        it.with_user_namespace()
+    done = runtime("run", "--bundle", it, runtime.new_id(), code=1)
+    assert "device /srv/zero: the root file system has another file there" in done.err
+    assert other != "file" or path.read_text() == "of the image"
+
+
+@pytest.mark.parametrize("in_user_namespace", [False, True])
+def test_a_device_that_the_image_has_already(runtime, bundle, in_user_namespace):
+    """Also a second run with the root of the first, which has made it, or an empty file to bind it to."""
+    def change(config):
+        config["mounts"] = [m for m in config["mounts"] if not m["destination"].startswith("/dev")]
+        config["linux"]["devices"] = [{"path": "/dev/zero", "type": "c", "major": 1, "minor": 5, "fileMode": 0o622},
+                                      {"path": "/dev/full", "type": "c", "major": 1, "minor": 7, "fileMode": 0o622},
+                                      {"path": "/dev/queue", "type": "p", "fileMode": 0o600}]
+    it = bundle(shell(f"{LIST} /dev/zero /dev/queue; head -c3 /dev/zero | wc -c"), change)
+    (it.rootfs / "dev").mkdir(exist_ok=True)
+    os.mknod(it.rootfs / "dev/zero", stat.S_IFCHR | 0o600, os.makedev(1, 5))
+    if in_user_namespace:
+        it.with_user_namespace()
+    for _ in range(2):
+        lines = run_it(runtime, it).out.splitlines()
+        assert "character special file 1:5" in lines[0] and lines[1:] == ["/dev/queue fifo 0:0 600 0 0", "3"]
+        assert in_user_namespace or lines[0].endswith("622 0 0")
+
+
 def test_an_image_that_brings_its_own_dev(runtime, bundle):
     """No mount on /dev: nodes and links go into the image's folder."""
     def change(config):

@@ -12,6 +12,8 @@
 #include "engine/engine.hpp"
 #include "engine/ranges.hpp"
 #include "kernel/landlock.hpp"
+#include "spec/platform.hpp"
+#include "spec/runtime.hpp"
 
 namespace hull::cli {
 
@@ -125,8 +127,17 @@ int cmd_info(const GlobalWords& global, const FormatWords& words) {
 }
 
 int cmd_version(const FormatWords& words) {
-    Json out = {{"Client", "hull"}, {"Version", HULL_VERSION}, {"OciVersion", "1.2.0"}};
-    return print_document(out, words.format);
+    const auto platform = spec::host_platform();
+    Json out = {{"Version", HULL_VERSION},
+                {"OciVersion", spec::kRuntimeSpecVersion},
+                {"Os", platform.os},
+                {"Arch", platform.architecture}};
+    if (words.format.empty()) return print_document(out, "");
+    // Scripts ask docker for either. There is no server: the engine is in this program.
+    Json sides = out;
+    sides["Client"] = out;
+    sides["Server"] = out;
+    return print_document(sides, words.format);
 }
 
 }  // namespace hull::cli

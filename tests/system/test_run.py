@@ -209,7 +209,12 @@ def test_info_and_version(any_hull):
     info = json.loads(any_hull("info", "--format", "json").out)
     assert info
     assert any_hull("version").out
-    assert any_hull("--version").out.startswith("hull version ")
+    version = any_hull("--version").out
+    assert version.startswith("hull version ")
+    for field in ("Version", "Client.Version", "Server.Version"):  # scripts ask docker for these
+        assert any_hull("version", "--format", "{{.%s}}" % field).out == version.split()[2] + "\n"
+    assert any_hull("version", "--format", "{{.Client.Os}}/{{.Client.Arch}}").out.startswith("linux/")
+    assert "Version: " + version.split()[2] in any_hull("version").out
 
 
 @pytest.mark.needs("cgroup:memory", "cgroup:pids")

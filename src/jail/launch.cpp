@@ -154,6 +154,7 @@ Result<LaunchSetup> create_setup(const LaunchRequest& request) {
                      .new_session_keyring = plan.new_session_keyring,
                      .console_socket = request.console_socket,
                      .preserve_fds = request.preserve_fds,
+                     .make_working_directory = true,
                      .start_at_once = request.start_at_once,
                      .hook_outputs = request.hook_outputs,
                      .in_user_namespace = plan.has_user_namespace()};

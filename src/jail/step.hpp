@@ -27,6 +27,7 @@ struct ProgramSetup {
     bool new_session_keyring = true;
     int console_socket = -1;
     int preserve_fds = 0;
+    bool make_working_directory = false;  ///< where it is missing: for a container's first process
     bool start_at_once = false;  ///< does not say `ready`; `start` is there before it is waited for
     HookOutputs hook_outputs;    ///< stay open until the hooks at the start have run
     bool in_user_namespace = false;  ///< of its own: groups may be refused, ids are the inner ones

@@ -126,7 +126,7 @@ Result<void> enter_working_directory(ProgramSetup& setup) {
     const auto& path = setup.process->working_directory;
     if (::chdir(path.c_str()) < 0) {
         const int cause = errno;
-        if (cause == ENOENT)
+        if (cause == ENOENT && setup.make_working_directory)
             TRY(with_context(make_and_enter(path), "process.cwd"));
         else if (cause != EACCES)  // the user itself may be allowed: tried again as the user
             return fail_errno(cause, "process.cwd: enter " + quote(path));

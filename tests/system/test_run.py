@@ -217,6 +217,16 @@ def test_info_and_version(any_hull):
     assert "Version: " + version.split()[2] in any_hull("version").out
 
 
+def test_exec_in_a_folder_that_is_missing(any_hull, busybox_tar):
+    """As runc and crun under docker and podman: `run -w` makes it, `exec -w` does not."""
+    any_hull("import", busybox_tar, "busybox")
+    assert any_hull("run", "--name", "c1", "-d", "-w", "/made", "busybox", "sleep", "300").err.count("rror") == 0
+    assert any_hull("exec", "-w", "/made", "c1", "pwd").out == "/made\n"
+    done = any_hull("exec", "-w", "/missing/deep", "c1", "pwd", check=False)
+    assert done.code in (126, 127) and "no such file or directory" in done.err and "/missing/deep" in done.err
+    assert any_hull("exec", "c1", "ls", "-d", "/missing", check=False).code == 1
+
+
 @pytest.mark.needs("cgroup:memory", "cgroup:pids")
 def test_limits(hull, busybox_image):
     hull("run", "--rm", "--memory", "16m", busybox_image, "tail", "/dev/zero", code=137)

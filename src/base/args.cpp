@@ -51,6 +51,15 @@ tl::unexpected<Error> unknown_option(std::string_view word, std::span<const Opti
                 near ? "did you mean " + *near + "?" : "see --help");
 }
 
+/// What a switch may be given as. @see Go's strconv.ParseBool; crun's exec.c, --tty
+std::optional<bool> parse_switch(std::string_view text) {
+    for (std::string_view word : {"true", "TRUE", "True", "1", "t", "T", "yes"})
+        if (text == word) return true;
+    for (std::string_view word : {"false", "FALSE", "False", "0", "f", "F", "no"})
+        if (text == word) return false;
+    return std::nullopt;
+}
+
 class Parser {
   public:
     Parser(std::span<const std::string> args, std::span<const OptionSpec> options)
@@ -95,14 +104,14 @@ class Parser {
             out_.values.emplace_back(name, TRY(value_for(option, std::move(given))));
             return {};
         }
-        if (!given || *given == "true") {
-            out_.values.emplace_back(name, "true");
-        } else if (*given == "false") {
-            std::erase_if(out_.values, [&](const auto& pair) { return pair.first == name; });
-        } else {
+        const auto on = given ? parse_switch(*given) : true;
+        if (!on)
             return fail(Errc::invalid,
                         "option --" + name + " takes no value, not " + quote(*given));
-        }
+        if (*on)
+            out_.values.emplace_back(name, "true");
+        else
+            std::erase_if(out_.values, [&](const auto& pair) { return pair.first == name; });
         return {};
     }
 
@@ -148,21 +157,37 @@ Result<ParsedArgs> parse_args(std::span<const std::string> args,
     return Parser{args, options}.run(rules);
 }
 
+std::string format_usage(std::span<const OptionSpec> options) {
+    std::string letters;
+    std::string words;
+    for (const auto& option : options) {
+        if (option.help.empty()) continue;
+        if (option.short_name != 0 && option.value_name.empty()) letters += option.short_name;
+        words += " [--" + std::string{option.name};
+        if (!option.value_name.empty()) words += " " + std::string{option.value_name};
+        words += "]";
+    }
+    return letters.empty() ? words.substr(std::min<size_t>(1, words.size()))
+                           : "[-" + letters + "]" + words;
+}
+
 std::string format_options(std::span<const OptionSpec> options) {
     std::vector<std::string> left;
+    std::vector<std::string> help;
     size_t width = 0;
     for (const auto& option : options) {
+        if (option.help.empty()) continue;
         std::string text =
             option.short_name != 0 ? "  -" + std::string{option.short_name} + ", --" : "      --";
         text += option.name;
         if (!option.value_name.empty()) text += " " + std::string{option.value_name};
         width = std::max(width, text.size());
         left.push_back(std::move(text));
+        help.emplace_back(option.help);
     }
     std::string out;
-    for (size_t i = 0; i < options.size(); ++i)
-        out += left[i] + std::string(width - left[i].size() + 2, ' ') +
-               std::string{options[i].help} + "\n";
+    for (size_t i = 0; i < left.size(); ++i)
+        out += left[i] + std::string(width - left[i].size() + 2, ' ') + help[i] + "\n";
     return out;
 }
 

@@ -16,7 +16,7 @@ struct OptionSpec {
     std::string_view name;        ///< "bundle", given as --bundle
     char short_name = 0;          ///< 'b', given as -b; 0 for none
     std::string_view value_name;  ///< "DIR"; empty: a switch without a value
-    std::string_view help;
+    std::string_view help;        ///< empty: another letter of the one before, told nowhere
 };
 
 /// What a command line held, by option name.
@@ -39,11 +39,15 @@ struct ParseRules {
 };
 
 /// Parses as runc (urfave/cli) and crun do: -x, -x VALUE, -xVALUE, --long, --long=VALUE, --long
-/// VALUE, -long; `--switch=false` unsets a switch; "--" ends the options.
+/// VALUE, -long; `--switch=false` unsets a switch, also in the other words of Go's
+/// strconv.ParseBool
+/// ("0", "F") and crun's ("no"); "--" ends the options.
 /// @errors invalid: unknown option (with the closest known one), missing or unwanted value.
 Result<ParsedArgs> parse_args(std::span<const std::string> args,
                               std::span<const OptionSpec> options, ParseRules rules = {});
 
+/// The options in one line, as --usage prints them: "[-dh] [--bundle DIR] [--detach] [--help]".
+std::string format_usage(std::span<const OptionSpec> options);
 /// The option table as --help prints it.
 std::string format_options(std::span<const OptionSpec> options);
 

@@ -25,9 +25,23 @@ constexpr OptionSpec kGlobalOptions[] = {
     {"systemd-cgroup", 0, "", "the same as --cgroup-manager systemd"},
     {"cgroup-manager", 0, "MANAGER", "cgroupfs, systemd or disabled"},
     {"rootless", 0, "true|false|auto", "ignore what only root may do with cgroups"},
+    {"criu", 0, "PROGRAM", "taken, as runc's callers give it; without effect"},
     {"version", 'v', "", "print the version"},
+    {"version", 'V', "", ""},
     {"help", 'h', "", "print this help, or that of a command"},
+    {"help", '?', "", ""},
+    {"usage", 0, "", "print the options in short"},
 };
+
+/// Of every command.
+constexpr OptionSpec kCommonOptions[] = {
+    {"help", 'h', "", "print this help"},
+    {"help", '?', "", ""},
+    {"usage", 0, "", "print the options in short"},
+};
+
+/// runc's exit code for a command that it does not have; crun's is 1.
+constexpr int kUnknownCommand = 3;
 
 constexpr std::string_view kIntroduction =
     "hull-runtime runs containers from OCI bundles: a folder with a config.json and a root file\n"
@@ -65,6 +79,21 @@ std::string pad(std::string_view text, size_t width) {
     return out;
 }
 
+std::vector<OptionSpec> options_of(const Command& command) {
+    std::vector<OptionSpec> all(command.options.begin(), command.options.end());
+    all.insert(all.end(), std::begin(kCommonOptions), std::end(kCommonOptions));
+    return all;
+}
+
+void print_usage() {
+    print("Usage: hull-runtime " + format_usage(kGlobalOptions) + " COMMAND [OPTION…] [ID …]\n");
+}
+
+void print_command_usage(const Command& command) {
+    print("Usage: hull-runtime " + std::string{command.name} + " " +
+          format_usage(options_of(command)) + " " + std::string{command.arguments} + "\n");
+}
+
 void print_help() {
     std::string out = "Usage: hull-runtime [OPTION…] COMMAND [OPTION…] [ID …]\n\n";
     out += kIntroduction;
@@ -72,6 +101,9 @@ void print_help() {
     for (const Command* command : all_commands())
         out += "  " + pad(command->name, 12) + std::string{command->summary} + "\n";
     out += "\nOptions:\n" + format_options(kGlobalOptions) + "\n" + std::string{kExample} +
+           "\nExit codes: 1 when hull-runtime itself fails (exec: 255), 3 for a command that it "
+           "does not\n"
+           "have; else that of the program.\n"
            "\n`hull-runtime COMMAND --help` tells more.\n";
     print(out);
 }
@@ -79,7 +111,7 @@ void print_help() {
 void print_command_help(const Command& command) {
     std::string out = "Usage: hull-runtime " + std::string{command.name} + " [OPTION…] " +
                       std::string{command.arguments} + "\n\n" + std::string{command.summary} + "\n";
-    if (!command.options.empty()) out += "\nOptions:\n" + format_options(command.options);
+    out += "\nOptions:\n" + format_options(options_of(command));
     if (!command.help.empty()) out += "\n" + std::string{command.help} + "\n";
     print(out);
 }
@@ -148,10 +180,6 @@ Result<void> check_words(const Command& command, const ParsedArgs& args) {
                     std::string{command.arguments});
 }
 
-bool asks_for_help(std::span<const std::string> args) {
-    return !args.empty() && (args[0] == "--help" || args[0] == "-h");
-}
-
 /// Commands of which a process becomes the container's.
 bool becomes_container(std::string_view command) {
     return command == "create" || command == "run" || command == "exec";
@@ -169,20 +197,20 @@ void protect_own_program(std::span<const std::string> args) {
 /// @param args  begins with the command's name
 int run_command(const Settings& settings, std::span<const std::string> args) {
     auto command = find_command(args[0]);
-    if (!command) return report(command.error(), settings, 1);
-    int failure_code = (*command)->failure_code;
-    args = args.subspan(1);
-    if (asks_for_help(args)) {
-        print_command_help(**command);
+    if (!command) return report(command.error(), settings, kUnknownCommand);
+    auto parsed = parse_args(args.subspan(1), options_of(**command),
+                             {.stop_after_positionals = (*command)->stop_after});
+    // A command that comes later says so, whatever its options will be.
+    if (!parsed && (*command)->stop_after == 0U) parsed = ParsedArgs{};
+    if (!parsed) return report(parsed.error(), settings, 1);
+    if (parsed->has("help") || parsed->has("usage")) {
+        parsed->has("help") ? print_command_help(**command) : print_command_usage(**command);
         return 0;
     }
-    auto parsed =
-        parse_args(args, (*command)->options, {.stop_after_positionals = (*command)->stop_after});
-    if (!parsed) return report(parsed.error(), settings, failure_code);
     if (auto good = check_words(**command, *parsed); !good)
-        return report(good.error(), settings, failure_code);
+        return report(good.error(), settings, 1);
     auto code = (*command)->run(settings, *parsed);
-    return code ? *code : report(code.error(), settings, failure_code);
+    return code ? *code : report(code.error(), settings, (*command)->failure_code);
 }
 
 }  // namespace
@@ -207,12 +235,16 @@ int run_command_line(std::span<const std::string> args) {
         print_version();
         return 0;
     }
+    if (global->has("usage")) {
+        print_usage();
+        return 0;
+    }
     const auto& words = global->positionals;
     if (words.empty() || global->has("help") || words[0] == "help") {
         size_t topic = !words.empty() && words[0] == "help" ? 1 : 0;
         if (words.size() > topic) {
             auto command = find_command(words[topic]);
-            if (!command) return report(command.error(), settings, 1);
+            if (!command) return report(command.error(), settings, kUnknownCommand);
             print_command_help(**command);
         } else {
             print_help();

@@ -14,16 +14,13 @@
 namespace hull::runtime {
 namespace {
 
-constexpr OptionSpec kHelp = {"help", 'h', "", "print this help"};
-constexpr OptionSpec kNoOptions[] = {kHelp};
+constexpr std::span<const OptionSpec> kNoOptions;
 constexpr OptionSpec kFormatOptions[] = {
     {"format", 'f', "FORMAT", "table or json"},
-    kHelp,
 };
 constexpr OptionSpec kEventsOptions[] = {
     {"interval", 0, "DURATION", "between two statistics (default 5s)"},
     {"stats", 0, "", "print the statistics once"},
-    kHelp,
 };
 constexpr OptionSpec kUpdateOptions[] = {
     {"resources", 'r', "FILE", "a linux.resources object as JSON, - for stdin"},
@@ -45,7 +42,6 @@ constexpr OptionSpec kUpdateOptions[] = {
     {"pids-limit", 0, "N", "processes; -1: no limit"},
     {"l3-cache-schema", 0, "SCHEMA", "share of the L3 caches (Intel RDT): L3:0=ff;1=c0"},
     {"mem-bw-schema", 0, "SCHEMA", "memory bandwidth (Intel RDT): MB:0=20;1=70"},
-    kHelp,
 };
 
 Result<int> pause_command(const Settings& settings, const ParsedArgs& args) {

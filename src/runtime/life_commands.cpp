@@ -18,8 +18,6 @@
 namespace hull::runtime {
 namespace {
 
-constexpr OptionSpec kHelp = {"help", 'h', "", "print this help"};
-
 constexpr OptionSpec kCreateOptions[] = {
     {"bundle", 'b', "DIR", "the bundle (default: the current folder)"},
     {"config", 'f', "FILE", "read FILE instead of DIR/config.json"},
@@ -31,7 +29,6 @@ constexpr OptionSpec kCreateOptions[] = {
     {"preserve-fds", 0, "N", "pass descriptors 3 to 2+N on to the program"},
     {"no-subreaper", 0, "", "do not adopt orphans of the container (run)"},
     {"dry-run", 0, "", "print as JSON what would be done; do nothing"},
-    kHelp,
 };
 constexpr OptionSpec kRunOptions[] = {
     {"bundle", 'b', "DIR", "the bundle (default: the current folder)"},
@@ -46,7 +43,6 @@ constexpr OptionSpec kRunOptions[] = {
     {"keep", 0, "", "do not delete the container after its end"},
     {"no-subreaper", 0, "", "do not adopt orphans of the container"},
     {"dry-run", 0, "", "print as JSON what would be done; do nothing"},
-    kHelp,
 };
 constexpr OptionSpec kExecOptions[] = {
     {"console-socket", 0, "SOCKET", "unix socket that gets the terminal's descriptor"},
@@ -66,18 +62,14 @@ constexpr OptionSpec kExecOptions[] = {
     {"preserve-fds", 0, "N", "pass descriptors 3 to 2+N on to the program"},
     {"cgroup", 0, "[CONTROLLER:]PATH", "run in this cgroup below the container's"},
     {"ignore-paused", 0, "", "also in a paused container: it runs when that is resumed"},
-    kHelp,
 };
-constexpr OptionSpec kStartOptions[] = {kHelp};
 constexpr OptionSpec kKillOptions[] = {
     {"all", 'a', "", "send to every process of the container"},
     {"regex", 'r', "", "ID is a regular expression: all containers that match"},
-    kHelp,
 };
 constexpr OptionSpec kDeleteOptions[] = {
     {"force", 'f', "", "kill what still runs; a container that does not exist is no error"},
     {"regex", 'r', "", "ID is a regular expression: all containers that match"},
-    kHelp,
 };
 
 /// Descriptors of socket activation are those from 3 on, before --preserve-fds'.
@@ -237,15 +229,7 @@ constexpr Command kCommands[] = {
      1,
      {},
      create_command},
-    {"start",
-     "ID",
-     "run the program of a created container",
-     "",
-     kStartOptions,
-     1,
-     1,
-     {},
-     start_command},
+    {"start", "ID", "run the program of a created container", "", {}, 1, 1, {}, start_command},
     {"run", "ID", "create, start, wait and delete", kRunHelp, kRunOptions, 1, 1, {}, run_command},
     {"exec", "ID COMMAND [ARG…]", "run one more program in a container", kExecHelp, kExecOptions, 1,
      SIZE_MAX, 1, exec_command, 255},

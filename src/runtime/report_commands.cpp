@@ -18,23 +18,19 @@
 namespace hull::runtime {
 namespace {
 
-constexpr OptionSpec kHelp = {"help", 'h', "", "print this help"};
-constexpr OptionSpec kNoOptions[] = {kHelp};
+constexpr std::span<const OptionSpec> kNoOptions;
 constexpr OptionSpec kListOptions[] = {
     {"format", 'f', "FORMAT", "table or json"},
     {"quiet", 'q', "", "print ids only"},
-    kHelp,
 };
 constexpr OptionSpec kSpecOptions[] = {
     {"bundle", 'b', "DIR", "write DIR/config.json (default: the current folder)"},
     {"file", 'f', "FILE", "write FILE instead of DIR/config.json"},
     {"rootless", 0, "", "for an ordinary user: a user namespace, no limits"},
-    kHelp,
 };
 constexpr OptionSpec kCheckOptions[] = {
     {"bundle", 'b', "DIR", "the bundle (default: the current folder)"},
     {"config", 'f', "FILE", "check FILE instead of DIR/config.json"},
-    kHelp,
 };
 
 /// What `state` and `list` tell of one container.
@@ -182,8 +178,9 @@ Result<int> check_command(const Settings&, const ParsedArgs& args) {
 }
 
 Result<int> later_command(const Settings&, const ParsedArgs&) {
-    return fail(Errc::unsupported, "hull-runtime can not do this yet",
-                "checkpoints and later mounts need another runtime");
+    return fail(Errc::unsupported,
+                "unsupported: hull-runtime has no checkpoint, restore and mounts yet",
+                "use runc or crun for these");
 }
 
 constexpr std::string_view kSpecHelp =

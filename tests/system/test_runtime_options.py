@@ -150,6 +150,46 @@ def test_the_version_in_the_form_that_engines_read(runtime):
     assert runtime("-v").out.splitlines() == lines
 
 
+@pytest.mark.parametrize("option", ["-V", "--version"])
+def test_the_version_by_other_letters(runtime, option):
+    assert runtime(option).out == runtime("-v").out
+
+
+def test_usage_in_short(runtime):
+    assert "[--root DIR]" in runtime("--usage").out and runtime("--usage").out.count("\n") == 1
+    for command in COMMANDS:
+        usage = runtime(command, "--usage").out
+        assert usage.startswith(f"Usage: hull-runtime {command} [-") and usage.count("\n") == 1
+        assert runtime(command, "-?").out == runtime(command, "--help").out
+        for option in COMMANDS[command].split():
+            assert f"[--{option}" in usage
+    assert runtime("-?").out == runtime("--help").out
+    assert runtime("run", "--bundle", "x", "--help").out == runtime("run", "-h").out
+
+
+def test_exit_codes_of_wrong_command_lines(runtime):
+    assert "unknown command" in runtime("frobnicate", code=3).err  # as runc
+    assert "unknown command" in runtime("help", "frobnicate", code=3).err
+    assert "unknown option" in runtime("exec", "--frobnicate", "x", "true", code=1).err
+    assert "usage" in runtime("exec", code=1).err
+    assert "usage" in runtime("state", code=1).err
+    assert "does not exist" in runtime("exec", "nobody", "true", code=255).err
+
+
+@pytest.mark.parametrize("words", [
+    ["checkpoint", "--image-path", "/x", "--leave-running", "id"], ["restore", "--bundle", "/x", "--image-path", "/x", "id"],
+    ["mounts", "add", "id", "/x"]])
+def test_what_comes_later_is_called_unsupported(runtime, words):
+    assert "unsupported" in runtime(*words, code=1).err
+    assert "unsupported" in runtime("--criu", "/usr/sbin/criu", *words, code=1).err
+
+
+@pytest.mark.parametrize("word,on", [("1", True), ("T", True), ("yes", True), ("0", False), ("F", False), ("no", False)])
+def test_switches_in_the_words_of_the_other_runtimes(runtime, word, on):
+    done = runtime("delete", f"--force={word}", "nobody", check=False)
+    assert done.code == (0 if on else 1)
+
+
 # --- create and run ---
 
 

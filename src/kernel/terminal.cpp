@@ -64,6 +64,18 @@ bool is_terminal(int fd) {
     return ::isatty(fd) == 1;
 }
 
+Result<Fd> open_own_terminal() {
+    for (int fd : {0, 1, 2}) {
+        if (!is_terminal(fd)) continue;
+        Fd copy{::fcntl(fd, F_DUPFD_CLOEXEC, 3)};
+        if (!copy) return fail_errno(errno, "duplicate the terminal's descriptor");
+        return copy;
+    }
+    // tty(4): ENXIO without a controlling terminal, whatever else it may be.
+    if (auto controlling = open_path("/dev/tty", O_RDWR | O_NOCTTY)) return controlling;
+    return fail(Errc::not_found, "neither stdin, stdout nor stderr is a terminal");
+}
+
 Result<void> clear_newline_translation(int terminal) {
     termios settings{};
     if (::tcgetattr(terminal, &settings) < 0) return fail_errno(errno, "read terminal settings");

@@ -33,6 +33,9 @@ struct WindowSize {
 Result<void> set_window_size(int terminal, WindowSize size);
 Result<WindowSize> window_size(int terminal);
 bool is_terminal(int fd);
+/// The terminal this process was started from: stdin, stdout or stderr, else the controlling one.
+/// @return  a descriptor of our own. @errors not_found: there is none
+Result<Fd> open_own_terminal();
 /// Switches off that the terminal writes CR LF for LF (ONLCR), as runc does for the container's.
 Result<void> clear_newline_translation(int terminal);
 

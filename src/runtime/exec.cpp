@@ -247,6 +247,7 @@ class Exec {
         Fd console = TRY(connect_console());
         Foreground foreground =
             TRY(Foreground::create({.has_terminal = plan_.terminal && !console}));
+        foreground.set_console_size(plan_);
         auto process = TRY(launch(console ? console.get() : foreground.console_socket()));
         TRY(announce_and_start(process));
         auto ended = TRY(foreground.stay_with(process.pid, process.pidfd.get(), std::nullopt));

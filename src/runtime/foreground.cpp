@@ -54,13 +54,21 @@ class Copy {
     std::string pending_;
 };
 
+/// Nothing where nobody has set it: process.consoleSize stays.
+std::optional<kernel::WindowSize> size_of(int terminal) {
+    auto size = kernel::window_size(terminal);
+    if (!size || size->rows == 0 || size->columns == 0) return std::nullopt;
+    return *size;
+}
+
 class Session {
   public:
-    Session(pid_t pid, int pidfd, int signals, int master)
+    Session(pid_t pid, int pidfd, int signals, int master, int own_terminal)
         : pid_(pid),
           pidfd_(pidfd),
           signals_(signals),
           master_(master),
+          own_terminal_(own_terminal),
           in_(master < 0 ? -1 : 0, master),
           out_(master, 1) {}
 
@@ -87,7 +95,7 @@ class Session {
   private:
     void resize() const {
         if (master_ < 0) return;
-        if (auto size = kernel::window_size(0)) (void)kernel::set_window_size(master_, *size);
+        if (auto size = size_of(own_terminal_)) (void)kernel::set_window_size(master_, *size);
     }
     static void relay_failed(const Error& error) { log::warning(error.to_string()); }
     void relay(std::optional<NotifyRelay>& notify) const {
@@ -118,6 +126,7 @@ class Session {
     int pidfd_;
     int signals_;
     int master_;
+    int own_terminal_;
     Copy in_;
     Copy out_;
     std::optional<ExitStatus> ended_;
@@ -129,6 +138,14 @@ Result<Foreground> Foreground::create(Options options) {
     Foreground foreground;
     if (options.is_subreaper) TRY(kernel::set_child_subreaper(true));
     if (options.has_terminal) {
+        auto own = kernel::open_own_terminal();
+        if (!own)
+            return fail(std::move(own)
+                            .error()
+                            .with_context("cannot allocate tty")
+                            .with_hint("give --console-socket, start from a terminal, or ask for "
+                                       "none: process.terminal, --tty"));
+        foreground.own_terminal_ = std::move(*own);
         SocketPair pair = TRY(create_socket_pair(SOCK_STREAM));
         foreground.console_parent_ = std::move(pair.first);
         foreground.console_child_ = std::move(pair.second);
@@ -147,6 +164,12 @@ Foreground::~Foreground() {
     if (signals_ && saved_mask_) ::sigprocmask(SIG_SETMASK, &*saved_mask_, nullptr);
 }
 
+void Foreground::set_console_size(jail::ProcessPlan& process) const {
+    if (!own_terminal_) return;
+    if (auto size = size_of(own_terminal_.get()))
+        process.console_size = jail::ConsoleSize{.width = size->columns, .height = size->rows};
+}
+
 Result<ExitStatus> Foreground::stay_with(pid_t pid, int pidfd, std::optional<NotifyRelay> notify) {
     console_child_.reset();
     Fd master;
@@ -156,9 +179,9 @@ Result<ExitStatus> Foreground::stay_with(pid_t pid, int pidfd, std::optional<Not
         if (message.fds.size() != 1)
             return fail(Errc::internal, "the container's setup sent no terminal");
         master = std::move(message.fds.front());
-        if (kernel::is_terminal(0)) raw = TRY(kernel::RawMode::enter(0));
+        raw = TRY(kernel::RawMode::enter(own_terminal_.get()));
     }
-    return Session{pid, pidfd, signals_.get(), master.get()}.run(notify);
+    return Session{pid, pidfd, signals_.get(), master.get(), own_terminal_.get()}.run(notify);
 }
 
 }  // namespace hull::runtime

@@ -68,6 +68,7 @@ Result<int> run_attached(const Settings& settings, RunRequest& request) {
     Foreground foreground = TRY(
         Foreground::create({.is_subreaper = !request.no_subreaper, .has_terminal = owns_terminal}));
     create.console_fd = foreground.console_socket();
+    foreground.set_console_size(prepared.plan.process);
     Created created = TRY(create_container(settings, create, prepared));
     auto notify = NotifyRelay::open(created.container.directory());
     if (!notify) return destroy_after(std::move(notify).error(), created);

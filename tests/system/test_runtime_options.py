@@ -193,6 +193,32 @@ def test_switches_in_the_words_of_the_other_runtimes(runtime, word, on):
 # --- create and run ---
 
 
+def test_a_terminal_needs_one_of_the_callers(runtime, bundle):
+    """runc: `open /dev/tty: no such device or address`; crun: `tcgetattr`. Not a wait for ever."""
+    def alone(*words, code):
+        # A session of its own: the tests' terminal is not its terminal.
+        return run(*runtime.arguments(*words), stdin=subprocess.DEVNULL, start_new_session=True, code=code)
+    it = bundle(["cat"], terminal=True)
+    id = runtime.new_id()
+    done = alone("run", "--bundle", it, id, code=1)
+    assert "cannot allocate tty" in done.err and "--console-socket" in done.err
+    assert not (runtime.root / id).exists()
+    id = runtime.create(bundle(["sleep", "300"]))
+    runtime("start", id)
+    assert "cannot allocate tty" in alone("exec", "-t", id, "cat", code=255).err
+    runtime("delete", "--force", id)
+
+
+def test_the_terminal_may_be_any_of_the_three(runtime, bundle):
+    """stdin is redirected, stdout is a terminal: its size is the container's."""
+    it = bundle(shell("stty size"), terminal=True)
+    words = " ".join(str(word) for word in runtime.arguments("run", "--bundle", it, runtime.new_id()))
+    done = run("script", "-qec", f"stty rows 41 cols 87; {words} </dev/null", "/dev/null")
+    assert done.out.split() == ["41", "87"]
+
+
+
+
 def test_no_pivot_changes_the_root_by_chroot(runtime, bundle):
     out = runtime("run", "--no-pivot", "--bundle", bundle(shell("ls -d /bin; cat /proc/self/mountinfo | wc -l")),
                   runtime.new_id()).out.split()
@@ -384,7 +410,8 @@ def test_exec_in_a_paused_container_waits_for_resume(runtime, sleeper):
 def test_a_process_file_with_a_terminal(runtime, sleeper, scratch):
     (scratch / "process.json").write_text(json.dumps({"args": ["tty"], "cwd": "/", "terminal": True, "env": ["PATH=/bin:/usr/bin"],
                                                       "consoleSize": {"height": 5, "width": 9}}))
-    assert runtime("exec", "--process", scratch / "process.json", sleeper).out.strip() == "/dev/pts/0"
+    words = " ".join(str(word) for word in runtime.arguments("exec", "--process", scratch / "process.json", sleeper))
+    assert run("script", "-qec", words, "/dev/null").out.startswith("/dev/pts/0")
 
 
 @pytest.mark.parametrize("scheduler,shown", [

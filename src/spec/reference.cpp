@@ -180,7 +180,11 @@ std::string Reference::to_string() const {
 std::string Reference::familiar() const {
     constexpr std::string_view kOfficial = "library/";
     std::string text = to_string();
-    if (domain == "docker.io") {
+    // docker.io/a.b/c: without its domain the first part would be taken for one.
+    const size_t slash = path.find('/');
+    const bool is_ambiguous =
+        slash != std::string::npos && looks_like_domain(path.substr(0, slash));
+    if (domain == "docker.io" && !is_ambiguous) {
         text = text.substr(domain.size() + 1);
         if (path.starts_with(kOfficial) && path.find('/', kOfficial.size()) == std::string::npos)
             text = text.substr(kOfficial.size());

@@ -28,6 +28,11 @@ TEST_CASE("short names are completed as docker completes them") {
              Case{"quay.io/x/y__z/a--b.c_d", "quay.io/x/y__z/a--b.c_d:latest",
                   "quay.io/x/y__z/a--b.c_d:latest"},
              Case{"Host/app", "Host/app:latest", "Host/app:latest"},
+             // Their short forms would name another registry.
+             Case{"docker.io/a.example/b", "docker.io/a.example/b:latest",
+                  "docker.io/a.example/b:latest"},
+             Case{"docker.io/localhost/b", "docker.io/localhost/b:latest",
+                  "docker.io/localhost/b:latest"},
          }) {
         auto reference = parse_reference(c.text);
         CAPTURE(c.text);

@@ -6,6 +6,7 @@
 #include <array>
 #include <cerrno>
 
+#include "base/log.hpp"
 #include "base/text.hpp"
 
 namespace hull::kernel {
@@ -76,7 +77,18 @@ Result<void> FsContext::set_string(const std::string& key, const std::string& va
 
 Result<void> FsContext::set_flag(const std::string& key) {
     if (::fsconfig(fd_.get(), FSCONFIG_SET_FLAG, key.c_str(), nullptr, 0) == 0) return {};
-    return refused(errno, "option " + key);
+    const int cause = errno;
+    if (key == "iversion" && cause == EINVAL) return set_inode_versions();
+    return refused(cause, "option " + key);
+}
+
+Result<void> FsContext::set_inode_versions() {
+    // mount(2)'s MS_I_VERSION has no word of its own in this interface. ext4's is i_version; other
+    // file systems count versions always or never.
+    if (::fsconfig(fd_.get(), FSCONFIG_SET_FLAG, "i_version", nullptr, 0) == 0) return {};
+    (void)read_log(fd_.get());  // this refusal shall not be told as the cause of a later one
+    log::warning("mount a " + type_ + ": this file system has no option iversion to turn on");
+    return {};
 }
 
 Result<void> FsContext::set_fd(const std::string& key, int fd) {

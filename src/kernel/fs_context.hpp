@@ -27,6 +27,7 @@ class FsContext {
     Result<void> reconfigure();
 
   private:
+    Result<void> set_inode_versions();
     FsContext(Fd fd, std::string type) : fd_(std::move(fd)), type_(std::move(type)) {}
     tl::unexpected<Error> refused(int cause, const std::string& what) const;
     Fd fd_;

@@ -434,3 +434,11 @@ def test_the_mount_table_is_runcs(runtime, bundle, scratch):
     theirs = table(peer("run", "--bundle", it, peer.new_id()).out)
     ours = table(run_it(runtime, it).out)
     assert ours == theirs
+
+
+def test_inode_versions_are_asked_for_where_there_are_none(runtime, bundle):
+    """config.md, Linux mount options: iversion must be known; tmpfs has nothing to turn on."""
+    it = bundle(["grep", " /mnt ", "/proc/mounts"], lambda config: config["mounts"].append(
+        {"destination": "/mnt", "type": "tmpfs", "source": "tmpfs", "options": ["iversion", "nodev"]}))
+    done = runtime("run", "--bundle", it, runtime.new_id())
+    assert "nodev" in done.out and "iversion" in done.err

@@ -32,8 +32,10 @@ Result<const kernel::Procfs*> ProgramSetup::proc() {
 Result<void> open_joined_namespaces(LaunchSetup& setup) {
     for (const auto& entry : setup.plan->namespaces) {
         if (entry.path.empty()) continue;
-        setup.joined.push_back(
-            {.kind = entry.kind, .fd = TRY(kernel::open_namespace(entry.path, entry.kind))});
+        auto fd =
+            with_context(kernel::open_namespace(entry.path, entry.kind),
+                         "linux.namespaces: " + std::string{kernel::namespace_name(entry.kind)});
+        setup.joined.push_back({.kind = entry.kind, .fd = TRY(std::move(fd))});
     }
     return {};
 }
@@ -112,9 +114,10 @@ Result<void> move_network_devices(LaunchSetup& setup) {
     if (setup.plan->network_devices.empty()) return {};
     const Fd target = TRY(kernel::open_namespace_of(setup.child, NamespaceKind::network));
     for (const auto& device : setup.plan->network_devices)
-        TRY(kernel::move_network_device({.name = device.name,
-                                         .new_name = device.name_inside,
-                                         .network_namespace = target.get()}));
+        TRY(with_context(kernel::move_network_device({.name = device.name,
+                                                      .new_name = device.name_inside,
+                                                      .network_namespace = target.get()}),
+                         "linux.netDevices." + device.name));
     return {};
 }
 

@@ -16,9 +16,13 @@ Result<void> set_oom_score(LaunchSetup& setup) {
     // By the parent: lowering needs CAP_SYS_RESOURCE outside of any container's user namespace.
     const auto path = "/proc/" + std::to_string(setup.child) + "/oom_score_adj";
     const Fd file = TRY(open_path(path, O_WRONLY));
-    return with_context(
-        write_all(file.get(), std::to_string(*setup.plan->process.oom_score_adjustment)),
-        "process.oomScoreAdj");
+    const auto score = std::to_string(*setup.plan->process.oom_score_adjustment);
+    auto written = write_all(file.get(), score);
+    if (written) return written;
+    return fail_errno(written.error().sys_errno, "process.oomScoreAdj: set it to " + score,
+                      written.error().sys_errno == EACCES
+                          ? "lowering it needs CAP_SYS_RESOURCE: leave it out, or give a higher one"
+                          : "");
 }
 
 Result<void> write_sysctls(LaunchSetup& setup) {

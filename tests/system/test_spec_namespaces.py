@@ -121,7 +121,7 @@ def test_a_pod_shares_user_network_ipc_and_pid_namespaces(runtime, bundle):
 
 def test_a_path_that_is_no_namespace_of_that_kind_is_refused(runtime, bundle):
     it = bundle(["true"], namespaces(*(n for n in ALL if n != "network"), ("network", "/proc/self/ns/ipc")))
-    assert "/proc/self/ns/ipc" in run_it(runtime, it, code=1).err
+    assert "linux.namespaces: network: open namespace /proc/self/ns/ipc" in run_it(runtime, it, code=1).err
     it = bundle(["true"], namespaces(*(n for n in ALL if n != "network"), ("network", "/etc/passwd")))
     assert "/etc/passwd" in run_it(runtime, it, code=1).err
     it = bundle(["true"], namespaces(*(n for n in ALL if n != "network"), ("network", "/run/netns/none")))
@@ -254,4 +254,4 @@ def test_network_devices_move_in_with_their_addresses(runtime, bundle):
 @pytest.mark.needs("ip")
 def test_a_missing_network_device_is_named(runtime, bundle):
     it = bundle(["true"], lambda config: config["linux"].update(netDevices={"none0": {}}))
-    assert "none0" in run_it(runtime, it, code=1).err
+    assert "linux.netDevices.none0: " in run_it(runtime, it, code=1).err

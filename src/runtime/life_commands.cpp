@@ -184,8 +184,14 @@ Result<std::vector<std::string>> wanted_ids(const Settings& settings, const Pars
 
 Result<int> kill_command(const Settings& settings, const ParsedArgs& args) {
     KillRequest request;
-    if (args.positionals.size() > 1)
-        request.signal = TRY(kernel::parse_signal(args.positionals[1]));
+    if (args.positionals.size() > 1) {
+        const std::string& word = args.positionals[1];
+        // As runc: 0 asks whether it is there, kill(2), and an empty word is as good as none.
+        if (word == "0")
+            request.signal = 0;
+        else if (!word.empty())
+            request.signal = TRY(kernel::parse_signal(word));
+    }
     request.all = args.has("all");
     for (const auto& id : TRY(wanted_ids(settings, args))) {
         request.id = id;

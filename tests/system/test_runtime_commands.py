@@ -144,7 +144,7 @@ def test_help_names_every_command(runtime):
                     "check").split():
         assert f"  {command} " in text
         assert f"hull-runtime {command}" in runtime(command, "--help").out
-    assert "did you mean start" in runtime("strt", code=1).err
+    assert "did you mean start" in runtime("strt", code=3).err
     assert "did you mean --bundle" in runtime("create", "--bundel", "x", "y", code=1).err
     for later in ("checkpoint", "restore", "mounts"):
         assert runtime(later, "x", code=1).err

@@ -258,6 +258,16 @@ def test_orphans_are_adopted_unless_told_otherwise(runtime, bundle, option, adop
         runtime("delete", "--force", id)
 
 
+def test_signals_as_runc_takes_them(runtime, sleeper):
+    runtime("kill", sleeper, "0")
+    assert runtime.state(sleeper)["status"] == "running"
+    assert "1..64" in runtime("kill", sleeper, "65", code=1).err
+    runtime("kill", sleeper, "KILL")
+    wait_until(lambda: runtime.state(sleeper)["status"] == "stopped", "it has ended")
+    assert "container not running" in runtime("kill", sleeper, "0", code=1).err
+    assert "container not running" in runtime("kill", sleeper, "", code=1).err
+
+
 def test_socket_activation_names_and_numbers(runtime, bundle, sleeper):
     read_end, write_end = os.pipe()
     os.write(write_end, b"x\n")
@@ -588,7 +598,7 @@ def test_signals_by_every_name_and_number(runtime, bundle):
     for how, name in (("HUP", "HUP"), ("SIGUSR1", "USR1"), ("12", "USR2"), ("winch", "WINCH"), ("sigusr2", "USR2")):
         runtime("kill", "hulltest-signals", how)
         assert child.stdout.readline() == name + "\n"
-    for bad in ("NOPE", "0", "65", "-1", "9x", ""):
+    for bad in ("NOPE", "00", "65", "-1", "9x", " "):
         assert "signal" in runtime("kill", "--", "hulltest-signals", bad, code=1).err
     runtime("kill", "hulltest-signals", "SIGKILL")
     assert child.wait(20) == 137

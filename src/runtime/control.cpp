@@ -10,6 +10,7 @@
 #include "base/log.hpp"
 #include "base/text.hpp"
 #include "runtime/container.hpp"
+#include "runtime/resource_names.hpp"
 #include "runtime/resources_from_spec.hpp"
 #include "runtime/stats_json.hpp"
 #include "runtime/systemd_scope.hpp"
@@ -77,7 +78,8 @@ Result<void> update_container(const Settings& settings, const std::string& id,
     const bool has_devices = !resources.devices.empty();
     if (wanted.has_limits() || has_devices || rdt.empty()) {
         auto cgroup = TRY(require_cgroup(container));
-        TRY(cgroup.update(wanted));
+        if (auto updated = cgroup.update(wanted); !updated)
+            return fail(name_resource(std::move(updated).error()));
         if (has_devices) TRY(update_devices(container, resources, cgroup));
     }
     return with_context(update_intel_rdt(container, rdt), "update");

@@ -10,6 +10,7 @@
 #include "base/text.hpp"
 #include "jail/launch.hpp"
 #include "runtime/create.hpp"
+#include "runtime/resource_names.hpp"
 #include "runtime/resources_from_spec.hpp"
 
 namespace hull::runtime {
@@ -159,7 +160,8 @@ Result<NewCgroup> create_cgroup(const Settings& settings, const spec::RuntimeCon
     // What was made is removed again: nothing of this path is ours.
     state.cgroups = {};
     if (!may_do_without(settings, wanted, cgroup.error()))
-        return fail(std::move(cgroup).error().with_context("create the container's cgroup"));
+        return fail(
+            name_resource(std::move(cgroup).error().with_context("create the container's cgroup")));
     log::debug("the container has no cgroup: " + cgroup.error().to_string());
     return made;
 }

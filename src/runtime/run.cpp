@@ -58,6 +58,14 @@ Result<void> destroy_ended(Created& created) {
         {.is_process_gone = true, .cgroup = created.cgroup ? &*created.cgroup : nullptr});
 }
 
+/// What the kernel ends for lack of memory shows only "killed", even before the program has begun.
+void tell_of_lack_of_memory(const Created& created, const ExitStatus& ended) {
+    if (ended.signal != SIGKILL || !created.cgroup) return;
+    const auto stats = created.cgroup->stats();
+    if (stats && stats->memory.oom_kills > 0)
+        log::warning("killed for lack of memory (raise linux.resources.memory.limit)");
+}
+
 Result<int> run_attached(const Settings& settings, RunRequest& request) {
     std::optional<ClosedTogether> closing;
     CreateRequest& create = request.create;
@@ -79,6 +87,7 @@ Result<int> run_attached(const Settings& settings, RunRequest& request) {
         foreground.stay_with(created.process.pid, created.process.pidfd.get(), std::move(*notify));
     if (!ended) return destroy_after(std::move(ended).error(), created);
     pause_point("ended");
+    tell_of_lack_of_memory(created, *ended);
     closing.emplace().abandon();  // the kernel closes what this process ends with
     if (!request.keep) TRY(destroy_ended(created));
     return ended->shell_code();

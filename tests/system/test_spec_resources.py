@@ -262,3 +262,24 @@ def test_updating_what_has_ended_or_is_wrong(limited, runtime):
     runtime("kill", files.id, "KILL")
     runtime("delete", "--force", files.id)
     assert "does not exist" in files.update("--pids-limit", "5", code=1).err
+
+
+@pytest.mark.parametrize("resources,path", [
+    ({"cpu": {"cpus": "4095"}}, "linux.resources.cpu.cpus"), ({"cpu": {"mems": "1023"}}, "linux.resources.cpu.mems"),
+    ({"hugepageLimits": [{"pageSize": "3MB", "limit": 0}]}, "linux.resources.hugepageLimits"),
+    ({"unified": {"memory.no-such": "1"}}, "linux.resources.unified.memory.no-such"),
+])
+def test_what_the_kernel_refuses_is_told_with_its_json_path(runtime, bundle, resources, path):
+    it = bundle(["true"], lambda config: config["linux"]["resources"].update(resources))
+    assert path + ": " in runtime("run", "--bundle", it, runtime.new_id(), code=1).err
+
+
+@pytest.mark.needs("cgroup:memory")
+def test_a_program_ended_for_lack_of_memory_is_told(runtime, bundle):
+    """Also when it is too little to begin with."""
+    hog = ["sh", "-c", "x=a; while true; do x=$x$x; done"]
+    for limit, command in ((1, ["true"]), (8 << 20, hog)):
+        it = bundle(command, lambda config: config["linux"]["resources"].update(memory={"limit": limit}))
+        assert "for lack of memory" in runtime("run", "--bundle", it, runtime.new_id(), code=137).err
+    assert runtime("run", "--bundle", bundle(["sh", "-c", "kill -9 $$"], lambda config: config["linux"]["namespaces"].remove(
+        {"type": "pid"})), runtime.new_id(), code=137).err == ""

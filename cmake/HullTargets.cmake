@@ -14,6 +14,8 @@
 #       of the kind vm, which have a guest each, run side by side.
 #   hull_fuzz_target(tests/fuzz/spec/fuzz_digest.cpp)
 #       the libFuzzer program fuzz_digest, linked with the room its folder names.
+#   hull_fuzz_replay(tests/fuzz/spec/fuzz_digest.cpp …)
+#       the program fuzz_replay, which gives each target the files of its corpus, and its test.
 
 # Less to read and to relocate at every start: relative relocations as a bitmap of 2 KB, not a table of 65
 # (DT_RELR; glibc 2.36), and no demangler for the last words of an exception that nobody caught.
@@ -123,4 +125,34 @@ function(hull_fuzz_target source)
     target_link_options(${target} PRIVATE -fsanitize=fuzzer -pie)
     set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
     add_dependencies(fuzz_targets ${target})
+endfunction()
+
+function(hull_fuzz_replay)
+    set(table "")
+    add_executable(fuzz_replay ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/replay.cpp ${ARGN})
+    foreach(source IN LISTS ARGN)
+        get_filename_component(target ${source} NAME_WE)
+        get_filename_component(folder ${source} DIRECTORY)
+        get_filename_component(room ${folder} NAME)
+        string(REGEX REPLACE "^fuzz_" "" name ${target})
+        string(APPEND table "FUZZ_TARGET(${name})\n")
+        # Each defines the one function that libFuzzer calls: here they need names of their own.
+        set_source_files_properties(${source} PROPERTIES
+            COMPILE_DEFINITIONS LLVMFuzzerTestOneInput=${target})
+        target_link_libraries(fuzz_replay PRIVATE hull_${room})
+    endforeach()
+    file(CONFIGURE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/fuzz/fuzz_targets.inc CONTENT "${table}")
+    target_include_directories(fuzz_replay PRIVATE ${CMAKE_CURRENT_BINARY_DIR}/fuzz)
+    target_compile_definitions(fuzz_replay PRIVATE
+        HULL_FUZZ_CORPUS="${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus")
+    target_link_libraries(fuzz_replay PRIVATE hull_flags)
+    target_link_options(fuzz_replay PRIVATE -pie)
+    add_dependencies(unit_tests fuzz_replay)
+    if(HULL_SANITIZER)
+        set(kind asan)
+    else()
+        set(kind unit)
+    endif()
+    add_test(NAME ${kind}.fuzz_corpus COMMAND fuzz_replay)
+    set_tests_properties(${kind}.fuzz_corpus PROPERTIES LABELS ${kind} TIMEOUT 300)
 endfunction()

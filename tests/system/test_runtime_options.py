@@ -593,14 +593,15 @@ def test_kill_and_delete_by_regular_expression(runtime, bundle):
 
 def test_signals_by_every_name_and_number(runtime, bundle):
     it = bundle(shell("for s in HUP USR1 USR2 WINCH; do trap \"echo $s\" $s; done; echo ready; while :; do sleep 0.02; done"))
-    child = runtime.popen("run", "--bundle", it, "hulltest-signals")
+    id = runtime.new_id()
+    child = runtime.popen("run", "--bundle", it, id)
     assert child.stdout.readline() == "ready\n"
     for how, name in (("HUP", "HUP"), ("SIGUSR1", "USR1"), ("12", "USR2"), ("winch", "WINCH"), ("sigusr2", "USR2")):
-        runtime("kill", "hulltest-signals", how)
+        runtime("kill", id, how)
         assert child.stdout.readline() == name + "\n"
     for bad in ("NOPE", "00", "65", "-1", "9x", " "):
-        assert "signal" in runtime("kill", "--", "hulltest-signals", bad, code=1).err
-    runtime("kill", "hulltest-signals", "SIGKILL")
+        assert "signal" in runtime("kill", "--", id, bad, code=1).err
+    runtime("kill", id, "SIGKILL")
     assert child.wait(20) == 137
 
 

@@ -214,7 +214,7 @@ def test_the_terminal_may_be_any_of_the_three(runtime, bundle):
     it = bundle(shell("stty size"), terminal=True)
     words = " ".join(str(word) for word in runtime.arguments("run", "--bundle", it, runtime.new_id()))
     done = run("script", "-qec", f"stty rows 41 cols 87; {words} </dev/null", "/dev/null")
-    assert done.out.split() == ["41", "87"]
+    assert "41 87" in done.out
 
 
 
@@ -421,7 +421,8 @@ def test_a_process_file_with_a_terminal(runtime, sleeper, scratch):
     (scratch / "process.json").write_text(json.dumps({"args": ["tty"], "cwd": "/", "terminal": True, "env": ["PATH=/bin:/usr/bin"],
                                                       "consoleSize": {"height": 5, "width": 9}}))
     words = " ".join(str(word) for word in runtime.arguments("exec", "--process", scratch / "process.json", sleeper))
-    assert run("script", "-qec", words, "/dev/null").out.startswith("/dev/pts/0")
+    # script(1) may show the end of its own input as ^D or ^@ before or after.
+    assert "/dev/pts/0\n" in run("script", "-qec", words, "/dev/null").out.replace("\r", "")
 
 
 @pytest.mark.parametrize("scheduler,shown", [

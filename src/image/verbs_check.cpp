@@ -1,7 +1,9 @@
 // fsck: reads everything in the store, and mends it.
 
 #include <algorithm>
+#include <set>
 
+#include "base/file.hpp"
 #include "base/text.hpp"
 #include "image/command.hpp"
 #include "image/places.hpp"
@@ -9,7 +11,8 @@
 #include "layer/verify.hpp"
 #include "registry/endpoints.hpp"
 #include "store/check.hpp"
-#include "store/images.hpp"
+#include "store/collect.hpp"
+#include "store/marks.hpp"
 
 namespace hull::image {
 namespace {
@@ -23,67 +26,105 @@ std::string describe(const Damage& damage) {
     return damage.detail.empty() ? out : out + ": " + damage.detail;
 }
 
-/// The layers of all images here, each once, with the blob they come from.
-Result<std::vector<layer::LayerRequest>> unpacked_layers(const store::Store& store) {
-    std::vector<layer::LayerRequest> out;
-    for (const auto& image : TRY(store::list_images(store))) {
-        size_t count = std::min(image.manifest.layers.size(), image.config.diff_ids.size());
-        for (size_t i = 0; i < count; ++i) {
-            const auto& diff_id = image.config.diff_ids[i];
-            bool known = std::any_of(out.begin(), out.end(),
-                                     [&](const auto& one) { return one.diff_id == diff_id; });
-            bool here =
-                store.layers().has(diff_id) && store.blobs().has(image.manifest.layers[i].digest);
-            if (!known && here) {
-                layer::LayerRequest request;
-                request.descriptor = image.manifest.layers[i];
-                request.diff_id = diff_id;
-                out.push_back(std::move(request));
-            }
-        }
+using LayerRequests = std::vector<layer::LayerRequest>;
+
+void add_layers(const store::Store& store, const spec::Digest& digest, LayerRequests& out) {
+    auto text = store.blobs().read(digest);
+    if (!text) return;
+    auto manifest = spec::parse_manifest(*text);
+    if (!manifest || !spec::is_config_type(manifest->config.media_type)) return;
+    auto config_text = store.blobs().read(manifest->config.digest);
+    if (!config_text) return;
+    auto config = spec::parse_image_config(*config_text);
+    if (!config) return;
+    size_t count = std::min(manifest->layers.size(), config->diff_ids.size());
+    for (size_t i = 0; i < count; ++i) {
+        const auto& diff_id = config->diff_ids[i];
+        bool known = std::any_of(out.begin(), out.end(),
+                                 [&](const auto& one) { return one.diff_id == diff_id; });
+        if (known || !store.blobs().has(manifest->layers[i].digest)) continue;
+        layer::LayerRequest request;
+        request.descriptor = manifest->layers[i];
+        request.diff_id = diff_id;
+        out.push_back(std::move(request));
     }
+}
+
+/// The unpacked layers, each once, with the blob they come from: what any manifest here tells,
+/// also one without a name, for the next pull would take its layers as they are.
+Result<LayerRequests> unpacked_layers(const store::Store& store) {
+    constexpr uint64_t kLargestManifest = 8U << 20U;
+    LayerRequests out;
+    for (const auto& blob : TRY(store.blobs().list()))
+        if (blob.size <= kLargestManifest) add_layers(store, blob.digest, out);
+    std::erase_if(out, [&](const auto& one) { return !store.layers().has(one.diff_id); });
     return out;
 }
 
-/// Compares the trees with their blobs; with `repair` a damaged tree is made anew.
-Result<size_t> check_trees(Context& context, Workshop& shop, bool repair) {
-    size_t bad = 0;
-    for (auto& request : TRY(unpacked_layers(shop.store()))) {
-        if (Context::cancelled().load()) return fail(Errc::cancelled, "interrupted");
-        auto report = layer::verify_layer(shop.store(), shop.lease(), request, repair);
-        std::string what = "corrupt layer " + request.diff_id.to_string();
-        if (!report) {
-            TRY(Context::print(what + ": " + report.error().to_string() + "\n"));
-            ++bad;
-            continue;
-        }
-        if (report->differences.empty()) continue;
-        TRY(Context::print(what + ": " + join(report->differences, ", ") +
-                           (report->was_repaired ? " (mended)" : "") + "\n"));
-        if (!report->was_repaired) ++bad;
-    }
-    (void)context;
-    return bad;
+struct Comparison {
+    size_t faults = 0;  ///< that stay
+    size_t mended = 0;
+};
+
+/// Counts and tells of one comparison.
+Result<void> tell(const std::string& what, const Result<layer::VerifyReport>& report,
+                  Comparison& sum) {
+    if (report && report->differences.empty()) return {};
+    bool is_mended = report && report->was_repaired;
+    ++(is_mended ? sum.mended : sum.faults);
+    std::string detail = report ? join(report->differences, ", ") + (is_mended ? " (mended)" : "")
+                                : report.error().to_string();
+    return Context::print(what + ": " + detail + "\n");
 }
 
-/// Whether the manifest that a name stands for, its blobs and layers are all here.
-bool is_whole(const store::Store& store, const store::ReferenceEntry& entry) {
-    auto image = store::load_image(store, entry.digest);
-    if (!image) return false;
-    for (const auto& blob : image->manifest.layers)
-        if (!store.blobs().has(blob.digest)) return false;
-    return std::all_of(image->config.diff_ids.begin(), image->config.diff_ids.end(),
-                       [&](const auto& diff_id) { return store.layers().has(diff_id); });
+/// Layers that no manifest here tells the blob of: nothing to compare them with. With `repair`
+/// those go that nothing needs; the others are the ground of containers whose image was removed.
+Result<void> treat_uncompared(const store::Store& store, const LayerRequests& compared,
+                              bool repair) {
+    std::vector<spec::Digest> rest = TRY(store.layers().list());
+    std::erase_if(rest, [&](const spec::Digest& diff_id) {
+        return std::any_of(compared.begin(), compared.end(),
+                           [&](const auto& one) { return one.diff_id == diff_id; });
+    });
+    if (repair && !rest.empty()) rest = TRY(store::drop_unneeded_layers(store, rest));
+    if (rest.empty()) return {};
+    return Context::print(std::to_string(rest.size()) +
+                          " layers could not be compared: no image here has their blobs\n");
+}
+
+/// Compares the trees with their blobs, and the chains with their trees; with `repair` what is
+/// damaged is made anew.
+Result<Comparison> check_trees(Workshop& shop, bool repair) {
+    const store::Store& store = shop.store();
+    Comparison sum;
+    LayerRequests layers = TRY(unpacked_layers(store));
+    for (auto& request : layers) {
+        if (Context::cancelled().load()) return fail(Errc::cancelled, "interrupted");
+        auto report = layer::verify_layer(store, shop.lease(), request, repair);
+        TRY(tell("corrupt layer " + request.diff_id.to_string(), report, sum));
+    }
+    TRY(treat_uncompared(store, layers, repair));
+    for (const auto& chain : TRY(store::needed_chains(store))) {
+        bool is_here = std::all_of(chain.begin(), chain.end(),
+                                   [&](const auto& one) { return store.layers().has(one); });
+        if (!is_here) continue;  // told of already
+        auto report = layer::verify_chain(store, chain, repair);
+        std::string name = base_name(store.layers().chain_directory(chain));
+        TRY(tell("bad chain " + name, report, sum));
+    }
+    return sum;
 }
 
 /// Fetches what an image lacks: unpacks from its own blobs, else from its registry, by digest.
-Result<void> mend(Context& context, Workshop& shop, const store::ReferenceEntry& entry) {
+Result<void> mend(Context& context, Workshop& shop, const store::ReferenceEntry& entry,
+                  bool all_platforms) {
     registry::StoreTargetOptions options;
     options.cancelled = &Context::cancelled();
     auto target = registry::open_store_target(shop.store(), shop.lease(), options);
     registry::TransferOptions transfer;
     transfer.progress = &context.progress();
     transfer.cancelled = &Context::cancelled();
+    transfer.all_platforms = all_platforms;
     auto own = registry::open_store_source(shop.store(), entry.name,
                                            {entry.media_type, entry.digest, entry.size});
     if (registry::transfer_image(*own, *target, transfer)) return {};
@@ -95,23 +136,48 @@ Result<void> mend(Context& context, Workshop& shop, const store::ReferenceEntry&
     return {};
 }
 
-/// Removes what is damaged, so that it can be fetched again.
-Result<void> remove_damaged(const store::Store& store, const std::vector<Damage>& found) {
+/// Removes what is damaged, so that it can be fetched or made again.
+/// @return  the blobs that were removed
+Result<std::set<spec::Digest>> remove_damaged(const store::Store& store,
+                                              const std::vector<Damage>& found) {
+    std::set<spec::Digest> removed;
     for (const auto& damage : found) {
+        if (!damage.chain.empty()) TRY(store.layers().remove_chain(damage.chain));
         if (damage.digest.is_empty()) continue;
-        if (damage.kind == Damage::Kind::corrupt_blob || damage.kind == Damage::Kind::bad_document)
+        if (damage.kind == Damage::Kind::corrupt_blob ||
+            damage.kind == Damage::Kind::bad_document) {
             TRY(store.blobs().remove(damage.digest));
+            removed.insert(damage.digest);
+        }
         if (damage.kind == Damage::Kind::bad_record || damage.kind == Damage::Kind::corrupt_layer)
             TRY(store.layers().remove(damage.digest));
     }
-    return {};
+    return removed;
 }
 
-Result<size_t> mend_images(Context& context, Workshop& shop) {
+/// What of `removed` the image lacks still: a platform's manifest that is not here is no damage by
+/// itself, but it was here.
+bool lacks_one_of(const store::Store& store, const store::ReferenceEntry& entry,
+                  const std::set<spec::Digest>& removed) {
+    store::Marks marks;
+    store::mark_image(store, entry.digest, marks);
+    return std::any_of(removed.begin(), removed.end(), [&](const spec::Digest& digest) {
+        return marks.digests.contains(digest) && !store.blobs().has(digest);
+    });
+}
+
+Result<size_t> mend_images(Context& context, Workshop& shop,
+                           const std::set<spec::Digest>& removed) {
+    const store::Store& store = shop.store();
     size_t lost = 0;
-    for (const auto& entry : TRY(shop.store().references().list())) {
-        if (is_whole(shop.store(), entry)) continue;
-        auto mended = mend(context, shop, entry);
+    for (const auto& entry : TRY(store.references().list())) {
+        auto is_whole = [&] {
+            return store::check_image(store, entry).empty() && !lacks_one_of(store, entry, removed);
+        };
+        if (is_whole()) continue;
+        auto mended = mend(context, shop, entry, false);
+        // The blobs of other platforms are here only where all were asked for.
+        if (mended && !is_whole()) mended = mend(context, shop, entry, true);
         if (mended) {
             TRY(Context::print("mended " + entry.name + "\n"));
             continue;
@@ -143,11 +209,18 @@ Result<void> check(Context& context, const ParsedArgs& args) {
         TRY(Context::print(describe(damage) + "\n"));
     size_t bad = found.size();
     if (repair) {
-        TRY(remove_damaged(shop.store(), found));
-        bad = TRY(mend_images(context, shop));
+        TRY(store::mend_records(shop.store()));
+        bad = TRY(mend_images(context, shop, TRY(remove_damaged(shop.store(), found))));
+        // What no image needs to be whole can be lost as well: a container's record.
+        if (!found.empty())
+            bad =
+                std::max(bad, TRY(store::check_store(shop.store(), &layer::create_hasher)).size());
     }
-    if (!args.has("quick")) bad += TRY(check_trees(context, shop, repair));
-    if (bad == 0) return Context::print(found.empty() ? "the store is whole\n" : "all is mended\n");
+    Comparison trees;
+    if (!args.has("quick")) trees = TRY(check_trees(shop, repair));
+    bad += trees.faults;
+    bool was_whole = found.empty() && trees.mended == 0;
+    if (bad == 0) return Context::print(was_whole ? "the store is whole\n" : "all is mended\n");
     return fail(Errc::corrupt, std::to_string(bad) + " faults in the store " + shop.store().root(),
                 repair ? "remove or build again the images that are named"
                        : "mend them from the registry: hull image fsck --repair");

@@ -102,6 +102,31 @@ class BeginningSink final : public ByteSink {
     std::string text;
 };
 
+/// Names that differ between two open trees, at most a few.
+Result<std::vector<std::string>> compare_trees(int before, int after) {
+    BeginningSink changes;
+    auto compared =
+        TRY(write_changes({.before = before, .after = after, .compare_content = true}, changes));
+    std::vector<std::string> names;
+    if (compared.entries == 0) return names;
+    // A cut-off beginning ends in an error after the names that are wanted.
+    if (auto found = member_names(changes.text)) names = std::move(*found);
+    if (names.empty()) names.emplace_back("(many)");
+    return names;
+}
+
+/// What differs between the folder of a chain and one that was made anew.
+Result<std::vector<std::string>> compare_chains(const std::string& stored,
+                                                const store::StagedLayer& fresh) {
+    bool is_empty = path_exists(stored + "/empty");
+    if (is_empty != path_exists(fresh.path() + "/empty"))
+        return std::vector<std::string>{"(its mark for being empty)"};
+    if (is_empty) return std::vector<std::string>{};  // its tree is used by nothing
+    auto tree = open_path(stored + "/tree", O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    if (!tree) return std::vector<std::string>{"(the whole tree)"};
+    return compare_trees(tree->get(), fresh.tree());
+}
+
 }  // namespace
 
 Result<VerifyReport> verify_layer(const store::Store& store, const store::Lease& lease,
@@ -113,24 +138,35 @@ Result<VerifyReport> verify_layer(const store::Store& store, const store::Lease&
     if (store.layers().has(request.diff_id)) {
         Fd tree = TRY(open_path(store.layers().tree_path(request.diff_id),
                                 O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-        BeginningSink changes;
-        auto compared = TRY(write_changes(
-            {.before = tree.get(), .after = fresh.staged.tree(), .compare_content = true},
-            changes));
         auto record = store.layers().record(request.diff_id);
-        bool has_record = record && is_same_record(*record, fresh.record);
-        if (!has_record) report.differences.emplace_back("(its record)");
-        if (compared.entries == 0 && has_record) return report;
-        // A cut-off beginning ends in an error after the names that are wanted.
-        if (auto names = member_names(changes.text))
-            report.differences.insert(report.differences.end(), names->begin(), names->end());
-        if (report.differences.empty()) report.differences.emplace_back("(many)");
+        if (!record || !is_same_record(*record, fresh.record))
+            report.differences.emplace_back("(its record)");
+        auto names = TRY(compare_trees(tree.get(), fresh.staged.tree()));
+        report.differences.insert(report.differences.end(), names.begin(), names.end());
+        if (report.differences.empty()) return report;
     } else {
         report.differences.emplace_back("(the whole tree)");
     }
     if (!repair) return report;
     TRY(store.layers().remove(request.diff_id));
     TRY(store.layers().publish(std::move(fresh.staged), fresh.record));
+    report.was_repaired = true;
+    return report;
+}
+
+Result<VerifyReport> verify_chain(const store::Store& store,
+                                  const std::vector<spec::Digest>& diff_ids, bool repair) {
+    VerifyReport report;
+    if (!TRY(store.layers().needs_chain(diff_ids))) return report;
+    store::StagedLayer fresh = TRY(store.layers().stage_chain(diff_ids));
+    std::string stored = store.layers().chain_directory(diff_ids);
+    if (!path_exists(stored))
+        report.differences.emplace_back("(all of it)");
+    else
+        report.differences = TRY(compare_chains(stored, fresh));
+    if (report.differences.empty() || !repair) return report;
+    TRY(store.layers().remove_chain(base_name(stored)));
+    TRY(store.layers().publish_chain(std::move(fresh), diff_ids));
     report.was_repaired = true;
     return report;
 }

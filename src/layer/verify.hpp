@@ -24,4 +24,10 @@ struct VerifyReport {
 Result<VerifyReport> verify_layer(const store::Store& store, const store::Lease& lease,
                                   const LayerRequest& request, bool repair);
 
+/// The same for the extra layer that joins a chain of layers, all of which must be here.
+/// @param diff_ids  lowest first.
+/// @see store::Layers::complete_chain
+Result<VerifyReport> verify_chain(const store::Store& store,
+                                  const std::vector<spec::Digest>& diff_ids, bool repair);
+
 }  // namespace hull::layer

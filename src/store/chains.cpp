@@ -16,6 +16,7 @@
 #include "store/layer_record.hpp"
 #include "store/layers.hpp"
 #include "store/metadata.hpp"
+#include "store/trash.hpp"
 
 namespace hull::store {
 namespace {
@@ -136,23 +137,30 @@ std::string Layers::chain_directory(const std::vector<spec::Digest>& diff_ids) c
     }
 }
 
-Result<void> Layers::complete_chain(const std::vector<spec::Digest>& diff_ids) const {
+Result<bool> Layers::needs_chain(const std::vector<spec::Digest>& diff_ids) const {
+    for (size_t i = 1; i < diff_ids.size(); ++i)
+        if (!TRY(record(diff_ids[i])).implied_directories.empty()) return true;
+    return false;
+}
+
+Result<StagedLayer> Layers::stage_chain(const std::vector<spec::Digest>& diff_ids) const {
     std::vector<ChainLayer> layers;
-    bool needed = false;
     for (const spec::Digest& diff_id : diff_ids) {
         LayerRecord record = TRY(this->record(diff_id));
-        needed = needed || (!layers.empty() && !record.implied_directories.empty());
         layers.push_back({tree_path(diff_id),
                           {record.implied_directories.begin(), record.implied_directories.end()}});
     }
-    if (!needed) return {};
-    std::string target = chain_directory(diff_ids);
-    if (path_exists(target)) return {};
     std::set<std::string> wrong = TRY(find_wrong(layers));
     StagedLayer staged = TRY(create_staging());
     if (!wrong.empty()) TRY(make_folders(staged.path() + "/tree", wrong, layers));
     if (wrong.empty()) TRY(write_file_atomically(staged.path() + "/empty", ""));
     TRY(write_file_atomically(staged.path() + "/list", chain_list(diff_ids)));
+    return staged;
+}
+
+Result<void> Layers::publish_chain(StagedLayer staged,
+                                   const std::vector<spec::Digest>& diff_ids) const {
+    std::string target = chain_directory(diff_ids);
     if (::renameat2(AT_FDCWD, staged.path().c_str(), AT_FDCWD, target.c_str(), RENAME_NOREPLACE) ==
         0) {
         staged.path_.clear();
@@ -160,6 +168,28 @@ Result<void> Layers::complete_chain(const std::vector<spec::Digest>& diff_ids) c
     }
     if (errno == EEXIST) return {};  // another process was first
     return fail_errno(errno, "rename " + staged.path() + " to " + target);
+}
+
+Result<void> Layers::complete_chain(const std::vector<spec::Digest>& diff_ids) const {
+    if (!TRY(needs_chain(diff_ids)) || path_exists(chain_directory(diff_ids))) return {};
+    return publish_chain(TRY(stage_chain(diff_ids)), diff_ids);
+}
+
+Result<void> Layers::remove_chain(const std::string& name) const {
+    std::string trashed = TRY(move_to_trash(root_, root_ + "/layers/chains/" + name));
+    if (!trashed.empty()) TRY(delete_trashed(trashed));
+    return {};
+}
+
+Result<std::vector<std::string>> Layers::damaged_chains() const {
+    std::vector<std::string> damaged;
+    std::string folder = root_ + "/layers/chains/";
+    for (const std::string& name : TRY(list_directory(folder))) {
+        auto list = read_file(folder + name + "/list");
+        if (!list && !path_exists(folder + name)) continue;  // collected meanwhile
+        if (!list || chain_name(*list) != name.substr(0, name.find('-'))) damaged.push_back(name);
+    }
+    return damaged;
 }
 
 Result<std::vector<std::string>> Layers::lower_directories(

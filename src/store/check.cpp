@@ -3,13 +3,12 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <array>
+#include <algorithm>
 #include <cerrno>
 #include <set>
 
 #include "base/file.hpp"
 #include "spec/image.hpp"
-#include "store/layer_record.hpp"
 #include "store/snapshot_record.hpp"
 
 namespace hull::store {
@@ -23,8 +22,7 @@ class Checker {
     Result<std::vector<Damage>> run() {
         for (const BlobInfo& blob : TRY(store_->blobs().list()))
             TRY(check_blob(blob.digest));
-        for (const ReferenceEntry& entry : TRY(store_->references().list()))
-            check_tree(entry.name, entry.digest);
+        TRY(check_references());
         for (const spec::Digest& diff_id : TRY(store_->layers().list())) {
             auto record = store_->layers().record(diff_id);
             if (!record)
@@ -33,24 +31,64 @@ class Checker {
                 add(Damage::Kind::bad_record, diff_id, "",
                     "its record is of " + record->diff_id.to_string());
         }
-        std::string snapshots = store_->root() + "/snapshots";
-        for (const std::string& id : TRY(list_directory(snapshots))) {
-            auto record = load_snapshot_record(snapshots + "/" + id);
-            if (!record && record.error().code != Errc::not_found)
-                add(Damage::Kind::bad_record, {}, id, record.error().to_string());
-            if (!record) continue;
-            for (const spec::Digest& diff_id : record->diff_ids)
-                if (!store_->layers().has(diff_id))
-                    add(Damage::Kind::missing_layer, diff_id, "container " + id.substr(0, 12),
-                        "not unpacked");
-        }
+        TRY(check_snapshots());
+        TRY(check_chains());
+        return std::move(found_);
+    }
+
+    std::vector<Damage> run_image(const ReferenceEntry& entry) {
+        check_tree(entry.name, entry.digest);
         return std::move(found_);
     }
 
   private:
+    Result<void> check_references() {
+        auto entries = store_->references().list();
+        if (!entries) {
+            add(Damage::Kind::bad_record, {}, "", entries.error().to_string());
+            return {};
+        }
+        if (!TRY(store_->references().is_whole()))
+            add(Damage::Kind::bad_record, {}, "",
+                path_exists(store_->root() + "/references")
+                    ? "one of the two copies in references is damaged"
+                    : "the file references with all names is lost");
+        for (const ReferenceEntry& entry : *entries)
+            check_tree(entry.name, entry.digest);
+        return {};
+    }
+
+    Result<void> check_snapshots() {
+        std::string snapshots = store_->root() + "/snapshots";
+        for (const std::string& id : TRY(list_directory(snapshots))) {
+            std::string container = "container " + id.substr(0, 12);
+            auto record = load_snapshot_record(snapshots + "/" + id);
+            if (!record) {
+                if (path_exists(snapshots + "/" + id))  // else removed meanwhile
+                    add(Damage::Kind::bad_record, {}, container, record.error().to_string());
+                continue;
+            }
+            if (!record->is_whole)
+                add(Damage::Kind::bad_record, {}, container,
+                    "one of the two copies of its record is damaged");
+            for (const spec::Digest& diff_id : record->diff_ids)
+                if (!store_->layers().has(diff_id))
+                    add(Damage::Kind::missing_layer, diff_id, container, "not unpacked");
+        }
+        return {};
+    }
+
+    Result<void> check_chains() {
+        for (const std::string& name : TRY(store_->layers().damaged_chains())) {
+            add(Damage::Kind::bad_chain, {}, "", "layers/chains/" + name + ": its list is damaged");
+            found_.back().chain = name;
+        }
+        return {};
+    }
+
     void add(Damage::Kind kind, const spec::Digest& digest, const std::string& image,
              std::string detail) {
-        found_.push_back({kind, digest, image, std::move(detail)});
+        found_.push_back({kind, digest, image, {}, std::move(detail)});
     }
 
     Result<void> check_blob(const spec::Digest& digest) {
@@ -135,6 +173,15 @@ class Checker {
         for (const spec::Digest& diff_id : config->diff_ids)
             if (told.insert(diff_id).second && !store_->layers().has(diff_id))
                 add(Damage::Kind::missing_layer, diff_id, image, "not unpacked");
+        if (auto lower = store_->layers().lower_directories(config->diff_ids);
+            !lower && has_all_layers(config->diff_ids))
+            add(Damage::Kind::bad_chain, {}, image, lower.error().to_string_without_hint());
+    }
+
+    /// Whether all layers are here, so that only their chain can be what is missing.
+    bool has_all_layers(const std::vector<spec::Digest>& diff_ids) const {
+        return std::all_of(diff_ids.begin(), diff_ids.end(),
+                           [&](const spec::Digest& one) { return store_->layers().has(one); });
     }
 
     const Store* store_;
@@ -159,12 +206,28 @@ std::string_view damage_name(Damage::Kind kind) {
             return "bad document";
         case Damage::Kind::bad_record:
             return "bad record";
+        case Damage::Kind::bad_chain:
+            return "bad chain";
     }
     return "damage";
 }
 
 Result<std::vector<Damage>> check_store(const Store& store, spec::CreateHasher create_hasher) {
     return Checker{store, create_hasher}.run();
+}
+
+std::vector<Damage> check_image(const Store& store, const ReferenceEntry& entry) {
+    return Checker{store, nullptr}.run_image(entry);
+}
+
+Result<void> mend_records(const Store& store) {
+    if (!TRY(store.references().is_whole())) TRY(store.references().mend());
+    std::string snapshots = store.root() + "/snapshots";
+    for (const std::string& id : TRY(list_directory(snapshots))) {
+        auto record = load_snapshot_record(snapshots + "/" + id);
+        if (record && !record->is_whole) TRY(save_snapshot_record(snapshots + "/" + id, *record));
+    }
+    return {};
 }
 
 }  // namespace hull::store

@@ -16,7 +16,6 @@
 #include "base/file.hpp"
 #include "store/images.hpp"
 #include "store/marks.hpp"
-#include "store/snapshot_record.hpp"
 #include "store/trash.hpp"
 
 namespace hull::store {
@@ -66,6 +65,7 @@ Result<void> sweep_blobs(const Store& store, const Marks& marks, CollectReport& 
 }
 
 Result<void> sweep_layers(const Store& store, const Marks& marks, CollectReport& report) {
+    if (marks.needs_unknown_layers) return {};
     for (const spec::Digest& diff_id : TRY(store.layers().list())) {
         if (marks.digests.contains(diff_id)) continue;
         ++report.layers;
@@ -76,6 +76,7 @@ Result<void> sweep_layers(const Store& store, const Marks& marks, CollectReport&
 }
 
 Result<void> sweep_chains(const Store& store, const Marks& marks) {
+    if (marks.needs_unknown_layers) return {};
     std::set<std::string> lists;
     for (const std::vector<spec::Digest>& chain : marks.chains) {
         std::string list;
@@ -106,12 +107,6 @@ Result<void> sweep_remains(const Store& store, const CollectOptions& options) {
         auto age = now - std::chrono::system_clock::from_time_t(info.st_mtime);
         bool can_continue = !name.starts_with("new-") && age < options.partial_age;
         if (!can_continue && is_abandoned(path)) ::unlink(path.c_str());
-    }
-    std::string snapshots = store.root() + "/snapshots";
-    for (const std::string& id : TRY(list_directory(snapshots))) {
-        auto record = load_snapshot_record(snapshots + "/" + id);
-        if (!record && record.error().code == Errc::not_found)
-            TRY(discard(store, snapshots + "/" + id));
     }
     std::string used = store.root() + "/used";
     for (const std::string& hex : TRY(list_directory(used))) {
@@ -155,6 +150,28 @@ Result<CollectReport> collect(const Store& store, const CollectOptions& options)
     report.freed.value += usage_of(store.root() + "/trash");
     TRY(empty_trash(store));
     return report;
+}
+
+Result<std::vector<spec::Digest>> drop_unneeded_layers(const Store& store,
+                                                       const std::vector<spec::Digest>& diff_ids) {
+    std::vector<spec::Digest> needed;
+    {
+        LockFile lock = TRY(store.lock(LockFile::Kind::exclusive));
+        Marks marks = TRY(mark_all(store, {}));
+        for (const spec::Digest& diff_id : diff_ids) {
+            if (marks.needs_unknown_layers || marks.digests.contains(diff_id))
+                needed.push_back(diff_id);
+            else
+                TRY(discard(store, parent_path(store.layers().tree_path(diff_id))));
+        }
+    }
+    TRY(empty_trash(store));
+    return needed;
+}
+
+Result<std::set<std::vector<spec::Digest>>> needed_chains(const Store& store) {
+    LockFile lock = TRY(store.lock(LockFile::Kind::exclusive));
+    return TRY(mark_all(store, {})).chains;
 }
 
 Result<DiskUsage> disk_usage(const Store& store, const std::vector<spec::Digest>& keep) {

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,14 @@ struct CollectReport {
 /// files, stagings and trash. Safe beside pulls and other collects. Rootless: runs in the namespace
 /// that unpacks.
 Result<CollectReport> collect(const Store& store, const CollectOptions& options = {});
+
+/// Removes those of `diff_ids` that no reference, snapshot or lease needs.
+/// @return  the others
+Result<std::vector<spec::Digest>> drop_unneeded_layers(const Store& store,
+                                                       const std::vector<spec::Digest>& diff_ids);
+
+/// The chains of layers of all images and snapshots.
+Result<std::set<std::vector<spec::Digest>>> needed_chains(const Store& store);
 
 /// Bytes on disk (allocated blocks), as `du` counts them.
 struct DiskUsage {

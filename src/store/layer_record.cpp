@@ -6,6 +6,7 @@
 
 #include "base/file.hpp"
 #include "base/text.hpp"
+#include "store/checksum.hpp"
 
 namespace hull::store {
 
@@ -19,7 +20,9 @@ const std::string& current_boot_id() {
 
 Result<LayerRecord> load_layer_record(const std::string& folder) {
     std::string path = folder + "/record";
-    std::string text = TRY(read_file(path, 1U << 16U));
+    std::string file = TRY(read_file(path, 1U << 16U));
+    std::string_view text = without_checksum(file);
+    if (text.empty()) return fail(Errc::corrupt, path + ": is damaged", "pull the image again");
     std::map<std::string, std::string, std::less<>> fields;
     for (std::string_view line : split_lines(text)) {
         size_t blank = line.find(' ');
@@ -75,7 +78,7 @@ Result<void> save_layer_record(const std::string& folder, const LayerRecord& rec
         std::string names = join(record.implied_directories, std::string_view{"\0", 1});
         TRY(write_file_atomically(folder + "/implied", names));
     }
-    return write_file_atomically(folder + "/record", text);
+    return write_file_atomically(folder + "/record", with_checksum(std::move(text)));
 }
 
 }  // namespace hull::store

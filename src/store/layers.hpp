@@ -80,6 +80,17 @@ class Layers {
     /// Call after all layers of an image are there, in the namespace that unpacks.
     /// @param diff_ids  lowest first.
     Result<void> complete_chain(const std::vector<spec::Digest>& diff_ids) const;
+    /// The steps of complete_chain(), for comparing what is there with what it would make.
+    Result<bool> needs_chain(const std::vector<spec::Digest>& diff_ids) const;
+    Result<StagedLayer> stage_chain(const std::vector<spec::Digest>& diff_ids) const;
+    Result<void> publish_chain(StagedLayer staged, const std::vector<spec::Digest>& diff_ids) const;
+    /// The folder that holds the extra layer (tree, list, and the mark `empty` when there is
+    /// nothing to show), or would hold it.
+    std::string chain_directory(const std::vector<spec::Digest>& diff_ids) const;
+    /// Names in layers/chains whose list is not the one they were named after.
+    Result<std::vector<std::string>> damaged_chains() const;
+    /// No error if it is not there.
+    Result<void> remove_chain(const std::string& name) const;
     /// The overlay's lower folders for a chain, top first.
     /// @errors not_found: a layer is not unpacked here; the hint says to pull again.
     Result<std::vector<std::string>> lower_directories(
@@ -92,7 +103,6 @@ class Layers {
 
   private:
     std::string directory(const spec::Digest& diff_id) const;
-    std::string chain_directory(const std::vector<spec::Digest>& diff_ids) const;
     std::string root_;
 };
 

@@ -49,7 +49,10 @@ Result<void> mark_snapshots(const Store& store, Marks& marks) {
     std::string folder = store.root() + "/snapshots";
     for (const std::string& id : TRY(list_directory(folder))) {
         auto record = load_snapshot_record(folder + "/" + id);
-        if (!record) continue;  // its making was cut short
+        if (!record) {
+            if (path_exists(folder + "/" + id)) marks.needs_unknown_layers = true;
+            continue;
+        }
         marks.digests.insert(record->diff_ids.begin(), record->diff_ids.end());
         marks.chains.insert(std::move(record->diff_ids));
     }

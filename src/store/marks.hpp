@@ -14,6 +14,8 @@ namespace hull::store {
 struct Marks {
     std::set<spec::Digest> digests;
     std::set<std::vector<spec::Digest>> chains;
+    /// A container's record is damaged: nobody knows which layers it stands on.
+    bool needs_unknown_layers = false;
 };
 
 /// Marks all that the manifest or index `root` needs and that is here. What cannot be read needs

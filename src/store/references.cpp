@@ -4,6 +4,7 @@
 
 #include "base/file.hpp"
 #include "base/text.hpp"
+#include "store/checksum.hpp"
 
 namespace hull::store {
 namespace {
@@ -12,34 +13,20 @@ using Clock = std::chrono::system_clock;
 
 constexpr size_t kMaxFile = 64U << 20U;
 
-// One line each: DIGEST SIZE SECONDS MEDIA-TYPE NAME ~SUM. None of the parts can hold a blank. The
-// sum is over what stands before it, so that a flipped bit cannot turn one name into another; lines
-// of older stores have none.
-
-constexpr char kSumMark = '~';  // no name has it
-
-/// FNV-1a: any one changed byte gives another sum.
-std::string checksum(std::string_view text) {
-    uint32_t sum = 2166136261U;
-    for (char c : text)
-        sum = (sum ^ static_cast<unsigned char>(c)) * 16777619U;
-    std::string bytes;
-    for (unsigned shift : {24U, 16U, 8U, 0U})
-        bytes += static_cast<char>((sum >> shift) & 0xffU);
-    return kSumMark + to_hex(bytes);
-}
+// One line each: DIGEST SIZE SECONDS MEDIA-TYPE NAME. None of the parts can hold a blank. All of it
+// is there twice, each with a sum: a flipped bit cannot turn one name into another, and loses none.
+constexpr std::string_view kFirstLine = "references";
 
 std::string format_entries(const std::vector<ReferenceEntry>& entries) {
-    std::string text;
+    std::string text = std::string{kFirstLine} + "\n";
     for (const ReferenceEntry& entry : entries) {
         auto seconds =
             std::chrono::duration_cast<std::chrono::seconds>(entry.updated.time_since_epoch());
-        std::string line = entry.digest.to_string() + " " + std::to_string(entry.size) + " " +
-                           std::to_string(seconds.count()) + " " +
-                           (entry.media_type.empty() ? "-" : entry.media_type) + " " + entry.name;
-        text += line + " " + checksum(line) + "\n";
+        text += entry.digest.to_string() + " " + std::to_string(entry.size) + " " +
+                std::to_string(seconds.count()) + " " +
+                (entry.media_type.empty() ? "-" : entry.media_type) + " " + entry.name + "\n";
     }
-    return text;
+    return with_copy(text);
 }
 
 Result<std::vector<ReferenceEntry>> parse_entries(const std::string& path, std::string_view text) {
@@ -47,19 +34,14 @@ Result<std::vector<ReferenceEntry>> parse_entries(const std::string& path, std::
     size_t number = 0;
     for (std::string_view line : split_lines(text)) {
         ++number;
-        if (line.empty()) continue;
-        size_t sum = line.rfind(' ');
-        bool has_sum = sum != std::string_view::npos && line.substr(sum + 1).starts_with(kSumMark);
-        bool is_damaged = has_sum && checksum(line.substr(0, sum)) != line.substr(sum + 1);
-        std::vector<std::string_view> parts = split(has_sum ? line.substr(0, sum) : line, ' ');
+        if (line.empty() || (number == 1 && line == kFirstLine)) continue;
+        std::vector<std::string_view> parts = split(line, ' ');
         auto digest = spec::Digest::parse(parts[0]);
         auto size = parts.size() == 5 ? parse_number<uint64_t>(parts[1]) : std::nullopt;
         auto seconds = parts.size() == 5 ? parse_number<int64_t>(parts[2]) : std::nullopt;
-        if (is_damaged || !digest || !size || !seconds || parts[4].empty() ||
-            parts[4].find(kSumMark) != std::string_view::npos)
+        if (!digest || !size || !seconds || parts[4].empty())
             return fail(Errc::corrupt,
-                        path + ", line " + std::to_string(number) + ": cannot be read",
-                        "remove that line; the image it named can be pulled again");
+                        path + ", line " + std::to_string(number) + ": cannot be read");
         entries.push_back({std::string{parts[4]}, std::move(*digest),
                            parts[3] == "-" ? "" : std::string{parts[3]}, *size,
                            Clock::time_point{std::chrono::seconds(*seconds)}});
@@ -73,7 +55,11 @@ Result<std::vector<ReferenceEntry>> load_entries(const std::string& path) {
         if (text.error().code == Errc::not_found) return std::vector<ReferenceEntry>{};
         return fail(std::move(text).error());
     }
-    return parse_entries(path, *text);
+    CopiedText content = without_copy(*text);
+    if (content.text.empty())
+        return fail(Errc::corrupt, path + ": is damaged, and so is its copy",
+                    "remove that file; the images can be pulled again");
+    return parse_entries(path, content.text);
 }
 
 /// Reads, changes and replaces the file under its lock.
@@ -94,6 +80,16 @@ bool is_plain_word(std::string_view text) {
 }
 
 }  // namespace
+
+Result<bool> References::is_whole() const {
+    auto text = read_file(root_ + "/references", kMaxFile);
+    if (!text && text.error().code == Errc::not_found) return false;
+    return without_copy(TRY(std::move(text))).is_whole;
+}
+
+Result<void> References::mend() const {
+    return update_entries(root_, [](std::vector<ReferenceEntry>&) { return true; });
+}
 
 Result<std::vector<ReferenceEntry>> References::list() const {
     return load_entries(root_ + "/references");

@@ -35,6 +35,12 @@ class References {
     /// @return whether it was there.
     Result<bool> remove(const std::string& name) const;
 
+    /// Whether the file is there and both copies in it are sound. One is enough to read it.
+    Result<bool> is_whole() const;
+    /// Makes both copies sound again from the one that is; an empty file if there is none. @errors
+    /// corrupt: neither is
+    Result<void> mend() const;
+
   private:
     std::string root_;
 };

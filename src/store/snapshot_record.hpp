@@ -13,10 +13,12 @@ struct SnapshotRecord {
     SnapshotDriver driver = SnapshotDriver::overlay;
     std::vector<spec::Digest> diff_ids;
     bool userxattr = false;
+    /// As loaded: both copies of the record are sound. Else save_snapshot_record() mends it.
+    bool is_whole = true;
 };
 
 Result<void> save_snapshot_record(const std::string& directory, const SnapshotRecord& record);
-/// @errors not_found: its making was cut short; corrupt
+/// @errors not_found, corrupt
 Result<SnapshotRecord> load_snapshot_record(const std::string& directory);
 
 }  // namespace hull::store

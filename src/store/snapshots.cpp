@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 
 #include "base/file.hpp"
 #include "base/text.hpp"
@@ -46,6 +47,24 @@ Result<SnapshotMounts> describe(const Store& store, const std::string& directory
     return mounts;
 }
 
+/// Nobody else's while the store is locked; what a kill leaves is an abandoned staging.
+Result<std::string> create_staging(const Store& store, const std::string& id) {
+    std::string path = store.root() + "/staging/snapshot-" + id + "-" + std::to_string(::getpid());
+    if (::mkdir(path.c_str(), 0700) == 0) return path;
+    if (errno != EEXIST) return fail_errno(errno, "create " + path);
+    TRY(remove_tree(path));  // left by a killed process of the same number
+    if (::mkdir(path.c_str(), 0700) < 0) return fail_errno(errno, "create " + path);
+    return path;
+}
+
+Result<void> publish(const std::string& staged, const std::string& directory,
+                     const std::string& id) {
+    if (::renameat2(AT_FDCWD, staged.c_str(), AT_FDCWD, directory.c_str(), RENAME_NOREPLACE) == 0)
+        return {};
+    if (errno == EEXIST) return fail(Errc::exists, "snapshot " + id + " exists");
+    return fail_errno(errno, "rename " + staged + " to " + directory);
+}
+
 }  // namespace
 
 Result<SnapshotMounts> Snapshots::create(const SnapshotRequest& request) const {
@@ -54,18 +73,17 @@ Result<SnapshotMounts> Snapshots::create(const SnapshotRequest& request) const {
     LockFile lock = TRY(store_->lock(LockFile::Kind::shared));
     std::vector<std::string> lower = TRY(store_->layers().lower_directories(request.diff_ids));
     std::string directory = store_->root() + "/snapshots/" + request.id;
-    if (::mkdir(directory.c_str(), 0700) < 0) {
-        if (errno == EEXIST) return fail(Errc::exists, "snapshot " + request.id + " exists");
-        return fail_errno(errno, "create " + directory);
-    }
+    // Made whole before it has its name, so that one without a record is always a damaged one.
+    std::string staged = TRY(create_staging(*store_, request.id));
     SnapshotRecord record{request.driver, request.diff_ids, ::geteuid() != 0};
     if (!request.diff_ids.empty())
         record.userxattr = TRY(store_->layers().record(request.diff_ids.back())).userxattr;
-    auto made = request.driver == SnapshotDriver::overlay ? create_overlay(directory, lower)
-                                                          : copy_layers(lower, directory + "/root");
-    if (made) made = save_snapshot_record(directory, record);
+    auto made = request.driver == SnapshotDriver::overlay ? create_overlay(staged, lower)
+                                                          : copy_layers(lower, staged + "/root");
+    if (made) made = save_snapshot_record(staged, record);
+    if (made) made = publish(staged, directory, request.id);
     if (!made) {
-        (void)remove_tree(directory);
+        (void)remove_tree(staged);
         return fail(std::move(made).error().with_context("create snapshot " + request.id));
     }
     return describe(*store_, directory, record);

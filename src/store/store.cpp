@@ -13,7 +13,7 @@
 namespace hull::store {
 namespace {
 
-constexpr std::string_view kVersion = "1\n";
+constexpr std::string_view kVersion = "2\n";
 
 Result<void> create_store(const std::string& root) {
     TRY(create_directories(parent_path(root)));
@@ -35,6 +35,7 @@ Result<void> create_store(const std::string& root) {
         if (::mkdir(path.c_str(), 0755) < 0 && errno != EEXIST)
             return fail_errno(errno, "create " + path);
     }
+    if (!path_exists(root + "/references")) TRY(References{root}.mend());
     // Last, as the sign that all is there.
     return write_file_atomically(root + "/version", kVersion, {.mode = 0644, .durable = true});
 }
@@ -50,10 +51,10 @@ Result<Store> Store::open(const std::string& path) {
     } else if (!version) {
         return fail(std::move(version).error().with_context("open the image store " + root));
     } else if (*version != kVersion) {
-        return fail(
-            Errc::unsupported,
-            "image store " + root + " has version " + quote(trim(*version)) + ", this hull knows 1",
-            "use the hull that made it, or another --root");
+        return fail(Errc::unsupported,
+                    "image store " + root + " has version " + quote(trim(*version)) +
+                        ", this hull knows " + std::string{trim(kVersion)},
+                    "use the hull that made it, or another --root");
     }
     return Store{root};
 }

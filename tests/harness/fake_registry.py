@@ -32,11 +32,13 @@ def digest_of(content, algorithm="sha256"):
 
 
 def make_layer(files):
-    """A tar of `files`, {name: bytes}."""
+    """A tar of `files`, {name: bytes}; a folder, "name/", has its mode for a value."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:
         for name, content in files.items():
             entry = tarfile.TarInfo(name)
+            if name.endswith("/"):
+                entry.type, entry.mode, content = tarfile.DIRTYPE, content, b""
             entry.size = len(content)
             tar.addfile(entry, io.BytesIO(content))
     return out.getvalue()

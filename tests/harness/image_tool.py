@@ -59,8 +59,11 @@ class ImageTool:
         assert not left, f"left behind: {left}"
 
     def references(self):
+        """The store's lines "DIGEST SIZE SECONDS TYPE NAME"; the file has all of it twice."""
         path = self.root / "references"
-        return path.read_text() if path.exists() else ""
+        text = path.read_text() if path.exists() else ""
+        lines = text[:len(text) // 2].splitlines(keepends=True)
+        return "".join(lines[1:-1])
 
     def layer_trees(self):
         return sorted(self.root.glob("layers/*/*/tree"))

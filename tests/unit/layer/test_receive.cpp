@@ -6,6 +6,7 @@
 #include "layer/hash.hpp"
 #include "layer/receive.hpp"
 #include "layer/verify.hpp"
+#include "store/checksum.hpp"
 #include "store/store.hpp"
 
 using namespace hull;
@@ -229,11 +230,11 @@ TEST_CASE("after a restart of the machine a tree counts when it has all its name
     REQUIRE(at.receive(at.blob));
     std::string folder = parent_path(at.store->layers().tree_path(at.request.diff_id));
     // As if the machine had been started again since.
-    std::string record = *read_file(folder + "/record");
+    std::string record{store::without_checksum(*read_file(folder + "/record"))};
     size_t boot = record.find("boot-id ");
     REQUIRE(boot != std::string::npos);
     record.replace(boot, record.find('\n', boot) - boot, "boot-id another");
-    REQUIRE(write_file_atomically(folder + "/record", record));
+    REQUIRE(write_file_atomically(folder + "/record", store::with_checksum(record)));
 
     SUBCASE("whole") {
         CHECK(at.store->layers().has(at.request.diff_id));

@@ -100,12 +100,12 @@ TEST_CASE("what killed processes left is removed, what is being written stays") 
     REQUIRE(staged);
     auto writer = store.blobs().create(digest_of('a'));
     REQUIRE(create_directories(store.root() + "/staging/left/tree"));
-    REQUIRE(create_directories(store.root() + "/snapshots/half"));
+    REQUIRE(create_directories(store.root() + "/staging/snapshot-half-1"));
     REQUIRE(write_file_atomically(store.root() + "/partial/new-1-1", "x"));
     REQUIRE(store::collect(store, {.partial_age = std::chrono::seconds(0)}));
     CHECK(path_exists(staged->path()));
     CHECK_FALSE(path_exists(store.root() + "/staging/left"));
-    CHECK_FALSE(path_exists(store.root() + "/snapshots/half"));
+    CHECK_FALSE(path_exists(store.root() + "/staging/snapshot-half-1"));
     CHECK(list_directory(store.root() + "/partial")->size() == 1);
 }
 

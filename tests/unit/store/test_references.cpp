@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include "store/temporary_store.hpp"
 
 using namespace hull;
@@ -32,12 +34,40 @@ TEST_CASE("a name that would break the file is refused") {
     CHECK(store.references().list()->empty());
 }
 
-TEST_CASE("a damaged line is told with its number") {
+TEST_CASE("one damaged copy of the names is read past, and mended") {
+    TemporaryStore folder;
+    store::Store store = folder.open();
+    const store::References& references = store.references();
+    CHECK(*references.is_whole());
+    REQUIRE(::unlink((store.root() + "/references").c_str()) == 0);
+    CHECK_FALSE(*references.is_whole());
+    REQUIRE(references.set({"docker.io/library/a:1", digest_of('2'), "", 6, {}}));
+    CHECK(*references.is_whole());
+    const std::string path = store.root() + "/references";
+    const std::string sound = *read_file(path);
+    for (size_t at = 0; at < sound.size(); ++at) {
+        std::string damaged = sound;
+        damaged[at] = static_cast<char>(damaged[at] ^ 4);
+        REQUIRE(write_file_atomically(path, damaged));
+        CHECK_FALSE(*references.is_whole());
+        REQUIRE(references.list());
+        CHECK(references.list()->size() == 1);
+        REQUIRE(references.mend());
+        CHECK(*read_file(path) == sound);
+    }
+    REQUIRE(write_file_atomically(path, sound.substr(0, sound.size() - 9)));
+    CHECK_FALSE(*references.is_whole());
+    REQUIRE(references.mend());
+    CHECK(*read_file(path) == sound);
+}
+
+TEST_CASE("names of which both copies are damaged are told of") {
     TemporaryStore folder;
     store::Store store = folder.open();
     REQUIRE(write_file_atomically(store.root() + "/references", "nonsense\n"));
     auto list = store.references().list();
     REQUIRE_FALSE(list);
     CHECK(list.error().code == Errc::corrupt);
-    CHECK(list.error().message.find("line 1") != std::string::npos);
+    CHECK(list.error().hint.find("pulled again") != std::string::npos);
+    CHECK_FALSE(store.references().mend());
 }

@@ -1,6 +1,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "store/check.hpp"
+#include "store/collect.hpp"
+#include "store/snapshot_record.hpp"
 #include "store/snapshots.hpp"
 #include "store/temporary_store.hpp"
 
@@ -88,4 +91,46 @@ TEST_CASE("a folder that a layer only implies shows the metadata of the layer be
     REQUIRE(::stat(((*lower)[0] + "/etc/app").c_str(), &info) == 0);
     CHECK((info.st_mode & 07777U) == 0700);
     CHECK(list_directory((*lower)[0] + "/etc/app")->empty());
+}
+
+TEST_CASE("any flipped byte of a snapshot's record is seen, read past and mended") {
+    TemporaryStore folder;
+    store::Store store = folder.open();
+    add_layer(store, '1', "one");
+    REQUIRE(Snapshots{store}.create({"c1", {digest_of('1')}}));
+    const std::string directory = store.root() + "/snapshots/c1";
+    const std::string sound = *read_file(directory + "/record");
+    for (size_t at = 0; at < sound.size(); ++at) {
+        std::string damaged = sound;
+        damaged[at] = static_cast<char>(damaged[at] ^ 1);
+        REQUIRE(write_file_atomically(directory + "/record", damaged));
+        auto record = store::load_snapshot_record(directory);
+        REQUIRE(record);
+        CHECK_FALSE(record->is_whole);
+        CHECK(record->diff_ids.size() == 1);
+        REQUIRE(store::mend_records(store));
+        CHECK(*read_file(directory + "/record") == sound);
+    }
+}
+
+TEST_CASE("a damaged or lost record of a snapshot costs no layer and no file") {
+    TemporaryStore folder;
+    store::Store store = folder.open();
+    add_layer(store, '1', "one");
+    REQUIRE(Snapshots{store}.create({"c1", {digest_of('1')}}));
+    const std::string directory = store.root() + "/snapshots/c1";
+    REQUIRE(write_file_atomically(directory + "/upper/written", "x"));
+    SUBCASE("damaged") {
+        REQUIRE(write_file_atomically(directory + "/record", "nonsense"));
+    }
+    SUBCASE("lost") {
+        REQUIRE(::unlink((directory + "/record").c_str()) == 0);
+    }
+    auto found = store::check_store(store, nullptr);
+    REQUIRE(found);
+    REQUIRE(found->size() == 1);
+    CHECK((*found)[0].image == "container c1");
+    REQUIRE(store::collect(store));
+    CHECK(path_exists(directory + "/upper/written"));
+    CHECK(store.layers().has(digest_of('1')));
 }

@@ -197,7 +197,8 @@ std::vector<OptionSpec> with_registry_options(std::vector<OptionSpec> own) {
         {"retry", 0, "N", "attempts after the first when the network fails (default 4)"},
         {"retry-delay", 0, "DURATION",
          "wait before the first of them (default 400ms), then double"},
-        {"timeout", 0, "DURATION", "give up waiting when nothing comes for so long (default 60s)"},
+        {"timeout", 0, "DURATION", "give up when too little comes for so long (default 60s)"},
+        {"min-rate", 0, "SIZE", "how much a second is enough (default 1000; at least 1)"},
         {"registries-conf", 0, "PATH", "in the place of /etc/containers/registries.conf"},
     };
     own.insert(own.end(), shared.begin(), shared.end());
@@ -232,6 +233,12 @@ Result<registry::AccessOptions> parse_access_options(const ParsedArgs& args) {
         out.timeout = std::chrono::duration_cast<std::chrono::seconds>(wait);
         if (out.timeout.count() < 1)
             return fail(Errc::invalid, "--timeout " + quote(*text) + ": must be 1s or more");
+    }
+    if (auto text = args.find("min-rate")) {
+        auto rate = TRY(with_context(parse_bytes(*text), "--min-rate"));
+        if (rate.value < 1 || rate.value > UINT32_MAX)
+            return fail(Errc::invalid, "--min-rate " + quote(*text) + ": must be 1 to 4g");
+        out.least_rate = static_cast<uint32_t>(rate.value);
     }
     if (auto text = args.find("creds")) {
         size_t colon = text->find(':');

@@ -91,6 +91,7 @@ Result<std::shared_ptr<Access>> Access::create(const AccessOptions& options) {
     };
     settings.cancelled = options.cancelled;
     settings.stall_timeout = options.timeout;
+    settings.least_rate = options.least_rate;
     settings.connect_timeout = std::min(settings.connect_timeout, options.timeout);
     access->fetcher_ =
         std::make_shared<Fetcher>(Transport::create(std::move(settings)), options.retry);

@@ -26,7 +26,8 @@ struct AccessOptions {
     std::optional<Credential> credential;  ///< --creds
     bool anonymous = false;                ///< --no-creds
     RetryPolicy retry;
-    std::chrono::seconds timeout{60};  ///< --timeout: without a byte, and for connecting
+    std::chrono::seconds timeout{60};  ///< --timeout: below `least_rate`, and for connecting
+    uint32_t least_rate = kLeastRate;  ///< --min-rate: bytes a second
     const std::atomic<bool>* cancelled = nullptr;
 };
 

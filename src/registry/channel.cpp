@@ -193,6 +193,14 @@ Error Channel::explain(CURLcode code) const {
             return make_error(Errc::denied, what + "client certificate: " + detail,
                               "check the .cert and .key files in certs.d/" + authority_);
         case CURLE_OPERATION_TIMEDOUT:
+            if (head_complete_)
+                return make_error(Errc::timeout,
+                                  what + authority_ + " sent less than " +
+                                      std::to_string(settings_->least_rate) +
+                                      " bytes a second for " +
+                                      std::to_string(settings_->stall_timeout.count()) + " seconds",
+                                  "check the network, then try again: it goes on where it stopped; "
+                                  "--timeout and --min-rate set the bounds");
             return make_error(Errc::timeout, what + detail, "check the network, then try again");
         case CURLE_UNSUPPORTED_PROTOCOL:
             return make_error(Errc::denied, what + "only http and https are allowed");

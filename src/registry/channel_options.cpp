@@ -92,7 +92,7 @@ Result<void> Channel::configure(const HttpRequest& request, const UrlParts& url)
     set(CURLOPT_BUFFERSIZE, kReceiveBuffer);
     set(CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_2TLS));
     set(CURLOPT_CONNECTTIMEOUT, static_cast<long>(settings_->connect_timeout.count()));
-    set(CURLOPT_LOW_SPEED_LIMIT, 1L);
+    set(CURLOPT_LOW_SPEED_LIMIT, static_cast<long>(settings_->least_rate));
     set(CURLOPT_LOW_SPEED_TIME, static_cast<long>(settings_->stall_timeout.count()));
     set(CURLOPT_HEADERFUNCTION, &Channel::on_header);
     set(CURLOPT_HEADERDATA, this);

@@ -10,6 +10,7 @@ namespace {
 
 constexpr size_t kMaxManifest = 4U << 20U;  // distribution-spec: registries take at least this much
 constexpr size_t kMaxErrorBody = 64U << 10U;
+constexpr uint64_t kEnoughAfterTimeout = 1U << 20U;  ///< bytes that make up for a timeout
 
 std::string accepted_types() {
     using namespace spec::media;
@@ -237,8 +238,8 @@ Result<size_t> BlobStream::read(std::span<char> into) {
                                      std::to_string(offset_) + " of " +
                                      std::to_string(descriptor_.size) + " bytes");
         if (got) {
-            failures_ = *got > 0 ? 0 : failures_;
             offset_ += *got;
+            if (offset_ - failed_at_ >= forgiven_after_) failures_ = 0;
             if (offset_ > descriptor_.size)
                 return fail(Errc::corrupt, url_ + ": is longer than the " +
                                                std::to_string(descriptor_.size) +
@@ -247,6 +248,9 @@ Result<size_t> BlobStream::read(std::span<char> into) {
         }
         if (!is_transient(got.error()) || ++failures_ >= session_->fetcher().policy().attempts)
             return got;
+        // Whoever breaks off but goes on is forgiven; whoever trickles would hold us for ever.
+        forgiven_after_ = got.error().code == Errc::timeout ? kEnoughAfterTimeout : 1;
+        failed_at_ = offset_;
         stream_.reset();
         TRY(session_->fetcher().pause(failures_));
     }

@@ -47,7 +47,9 @@ class BlobStream {
     Scopes scopes_;
     spec::Descriptor descriptor_;
     uint64_t offset_ = 0;
-    int failures_ = 0;  ///< in a row, without a byte between
+    int failures_ = 0;  ///< in a row, without `forgiven_after_` bytes between
+    uint64_t failed_at_ = 0;
+    uint64_t forgiven_after_ = 1;
     std::optional<HttpStream> stream_;
 };
 

@@ -58,10 +58,14 @@ struct ResponseHead {
     std::optional<uint64_t> content_length() const;
 };
 
+/// What the slowest modem reaches; a registry that trickles to hold a client is slower.
+inline constexpr uint32_t kLeastRate = 1000;
+
 struct TransportSettings {
     std::function<Result<HostTrust>(const std::string& host)> trust;  ///< "host:port" of a URL
     std::chrono::seconds connect_timeout{30};
-    std::chrono::seconds stall_timeout{60};  ///< no byte for that long: give up
+    std::chrono::seconds stall_timeout{60};  ///< too few bytes for that long: give up
+    uint32_t least_rate = kLeastRate;        ///< bytes a second that are enough
     const std::atomic<bool>* cancelled = nullptr;
 };
 

@@ -62,6 +62,7 @@ class Reply:
     endless: bytes = None    # send this again and again until the other side goes away
     length: int = None       # the Content-Length to claim
     rate: int = None         # bytes a second
+    fast_until: int = 0      # as many bytes come at once before
 
 
 class FakeRegistry:
@@ -205,7 +206,8 @@ class FakeRegistry:
                 handler.wfile.write(reply.endless)
         elif reply.rate is not None:
             step = max(reply.rate // 20, 1)
-            for start in range(0, len(reply.body), step):
+            handler.wfile.write(reply.body[:reply.fast_until])
+            for start in range(reply.fast_until, len(reply.body), step):
                 handler.wfile.write(reply.body[start:start + step])
                 handler.wfile.flush()
                 time.sleep(0.05)

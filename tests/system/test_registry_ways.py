@@ -293,6 +293,50 @@ def test_a_blob_that_stops_half_way_is_given_up_and_kept_for_the_next_time(image
                if path.endswith(layer) and "range" in headers)
 
 
+def trickling(fake_registry, name):
+    """From now on the image's layer comes at 20 bytes a second after its first 300,000."""
+    layer = json.loads(fake_registry.manifests[name, "latest"][1])["layers"][0]["digest"]
+    whole = fake_registry.blobs[layer]
+
+    def rule(request):
+        if not request.path.endswith(layer):
+            return None
+        start = int(request.headers.get("range", "bytes=0-")[6:].split("-")[0])
+        headers = {"Content-Range": f"bytes {start}-{len(whole) - 1}/{len(whole)}"} if start else {}
+        return Reply(206 if start else 200, whole[start:], headers, rate=20, fast_until=max(300_000 - start, 0))
+
+    fake_registry.rules.append(rule)
+    return layer
+
+
+def test_a_registry_that_trickles_is_given_up_and_what_came_is_kept(image, fake_registry):
+    name = fake_registry.add_image("app", [make_layer({"noise": os.urandom(2_000_000)})])
+    layer = trickling(fake_registry, "app")
+    started = time.monotonic()
+    error = image.fails("pull", "--timeout=2s", "--retry=2", "--retry-delay=1ms", name)
+    assert time.monotonic() - started < 60
+    assert "less than 1000 bytes a second for 2 seconds" in error and "--min-rate" in error and "try again" in error
+    assert len([path for path in fake_registry.paths("GET") if path.endswith(layer)]) == 3
+    partial = [path.stat().st_size for path in (image.root / "partial").glob("sha*")]
+    assert partial and partial[0] >= 250_000
+    fake_registry.rules.clear()
+    fake_registry.requests.clear()
+    image("pull", name)
+    assert any(int(headers["range"][6:-1]) == partial[0] for _, path, headers in fake_registry.requests
+               if path.endswith(layer) and "range" in headers)
+
+
+def test_the_least_rate_can_be_set(image, fake_registry):
+    content = make_layer({"noise": os.urandom(3_000)})
+    name = fake_registry.add_image("app", [content], compress=False)
+    digest = json.loads(fake_registry.manifests["app", "latest"][1])["layers"][0]["digest"]
+    fake_registry.rules.append(lambda request: Reply(200, content, rate=3000) if request.path.endswith(digest) else None)
+    error = image.fails("pull", "--timeout=1s", "--retry=0", "--min-rate=100k", name)
+    assert "less than 100000 bytes a second" in error or "less than 102400 bytes a second" in error
+    image("pull", "--timeout=1s", "--min-rate=1", name)
+    assert "--min-rate" in image.fails("pull", "--min-rate=0", name)
+
+
 @pytest.mark.parametrize("lie", ["whole body with 206", "range of another place", "200 with the whole body",
                                  "more bytes than asked for", "416"])
 def test_a_resumed_download_is_not_fooled(image, fake_registry, lie):

@@ -8,9 +8,9 @@
 #include <set>
 #include <string>
 #include <string_view>
-#include <unordered_set>
 
 #include "base/text.hpp"
+#include "layer/name_set.hpp"
 #include "layer/tar.hpp"
 #include "layer/unpack.hpp"
 #include "layer/unpack_directories.hpp"
@@ -99,8 +99,8 @@ class Unpacker {
     gid_t gid_;
     UnpackReport report_;
     uint64_t next_check_ = 0;
-    std::unordered_set<std::string> made_;  ///< WhiteoutForm::apply only
-    std::set<std::string> implied_;         ///< folders without a member of their own
+    NameSet made_;                   ///< WhiteoutForm::apply only
+    std::set<std::string> implied_;  ///< folders without a member of their own
     /// By folder. Set last of all: what is made in a folder that has one inherits it.
     std::map<std::string, std::string> default_acls_;
     bool is_settled_ = false;  ///< some folders were finished before the end

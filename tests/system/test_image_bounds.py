@@ -83,6 +83,16 @@ def test_a_sparse_file_of_ten_gigabytes_takes_neither_memory_nor_disk(image, fak
         assert file.read(14) == b"in the middle\0"
 
 
+@pytest.mark.needs("time")
+def test_unpacking_a_bundle_remembers_names_in_few_bytes(image, fake_registry, scratch):
+    small = fake_registry.add_image("small", [make_layer({"file": b""})])
+    folder = "/".join([letter * 200 for letter in "abcdefghi"])
+    large = fake_registry.add_image("large", [make_layer({f"{folder}/{number}": b"" for number in range(20_000)})])
+    base = peak_kib(image, "unpack", f"docker://{small}", scratch / "small")
+    assert peak_kib(image, "unpack", f"docker://{large}", scratch / "large") < base + 16 * 1024
+    assert len(os.listdir(scratch / "large/rootfs" / folder)) == 20_000
+
+
 # --- progress -------------------------------------------------------------------------------------
 
 

@@ -1,5 +1,6 @@
 """Pulls and removals killed with -9 at random moments. After each, the store is whole; in the end nothing is
-left of them, and the next pull completes. $HULL_KILL_PULLS sets how many (200 for the long run)."""
+left of them, and the next pull completes. $HULL_KILL_PULLS sets how many (200 for the long run), $HULL_KILL_SEED
+which moments."""
 
 import os
 import random
@@ -11,6 +12,7 @@ import pytest
 from harness.fake_registry import make_layer
 
 PULLS = int(os.environ.get("HULL_KILL_PULLS", "40"))
+SEED = int(os.environ.get("HULL_KILL_SEED", "20261122"))
 
 pytestmark = pytest.mark.needs("root")
 
@@ -47,7 +49,7 @@ def kill_after(process, seconds):
 
 @pytest.mark.timeout(1800)
 def test_killed_pulls_and_removals_leave_a_whole_store(image, fake_registry):
-    chance = random.Random(20261122)
+    chance = random.Random(SEED)
     layers = image_layers(chance)
     fake_registry.add_image("app", layers)
     name = f"{fake_registry.host}/app:latest"

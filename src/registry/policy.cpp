@@ -95,10 +95,10 @@ Result<void> check_signed_by(const PolicyRequirement& requirement, const spec::R
     return fail(Errc::denied, reasons);
 }
 
-bool under_prefix(const std::string& name, const std::string& prefix) {
-    if (!name.starts_with(prefix)) return false;
-    return name.size() == prefix.size() || name[prefix.size()] == '/' ||
-           name[prefix.size()] == ':' || name[prefix.size()] == '@';
+/// Of whole parts of a repository's name: "localhost" is no prefix of "localhost:5000/a".
+bool under_prefix(const std::string& repository, const std::string& prefix) {
+    if (!repository.starts_with(prefix)) return false;
+    return repository.size() == prefix.size() || repository[prefix.size()] == '/';
 }
 
 }  // namespace
@@ -149,7 +149,11 @@ bool identity_matches(const PolicyRequirement& requirement, const spec::Referenc
                       const std::string& claimed) {
     auto parsed = spec::parse_reference(claimed, {.tag = ""});
     if (!parsed) return false;
-    auto equal = [&](const spec::Reference& expected) { return *parsed == expected; };
+    // A bare repository names no image: it is equal to none.
+    bool names_image = !parsed->tag.empty() || parsed->digest;
+    auto equal = [&](const spec::Reference& expected) {
+        return names_image && *parsed == expected;
+    };
     switch (requirement.identity) {
         case Identity::exact:
             return equal(wanted);
@@ -167,7 +171,7 @@ bool identity_matches(const PolicyRequirement& requirement, const spec::Referenc
         }
         case Identity::remap: {
             std::string name = wanted.to_string();
-            if (under_prefix(name, requirement.identity_value))
+            if (under_prefix(wanted.repository(), requirement.identity_value))
                 name = requirement.signed_prefix + name.substr(requirement.identity_value.size());
             auto expected = spec::parse_reference(name, {.tag = ""});
             if (!expected) return false;

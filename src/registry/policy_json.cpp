@@ -27,6 +27,16 @@ Result<void> allow_members(const JsonReader& object, std::vector<std::string> kn
     return {};
 }
 
+/// A host, or a repository or namespace on one: what a tag or a digest could follow.
+Result<std::string> parse_prefix(const JsonReader& value) {
+    std::string prefix = TRY(value.as_string());
+    bool is_host = prefix.find('/') == std::string::npos;
+    auto parsed = spec::parse_reference(is_host ? prefix + "/x" : prefix, {.tag = ""});
+    if (!parsed || !parsed->tag.empty() || parsed->digest)
+        return value.refuse("is no HOST[:PORT][/NAMESPACE…] without tag and digest");
+    return prefix;
+}
+
 Result<void> parse_identity(const JsonReader& value, PolicyRequirement& out) {
     TRY(value.expect_object());
     std::string type;
@@ -46,20 +56,28 @@ Result<void> parse_identity(const JsonReader& value, PolicyRequirement& out) {
     if (type == "exactReference") {
         out.identity = Identity::exact_reference;
         TRY(allow_members(value, {"type", "dockerReference"}));
-        out.identity_value = TRY(TRY(value.require("dockerReference")).as_string());
+        auto reference = TRY(value.require("dockerReference"));
+        out.identity_value = TRY(reference.as_string());
+        auto parsed = spec::parse_reference(out.identity_value, {.tag = ""});
+        if (!parsed) return reference.refuse(parsed.error().to_string_without_hint());
+        if (parsed->tag.empty() && !parsed->digest)
+            return reference.refuse("needs a tag or a digest", "or use exactRepository");
         return {};
     }
     if (type == "exactRepository") {
         out.identity = Identity::exact_repository;
         TRY(allow_members(value, {"type", "dockerRepository"}));
-        out.identity_value = TRY(TRY(value.require("dockerRepository")).as_string());
+        auto repository = TRY(value.require("dockerRepository"));
+        out.identity_value = TRY(repository.as_string());
+        auto parsed = spec::parse_reference(out.identity_value, {.tag = ""});
+        if (!parsed) return repository.refuse(parsed.error().to_string_without_hint());
         return {};
     }
     if (type == "remapIdentity") {
         out.identity = Identity::remap;
         TRY(allow_members(value, {"type", "prefix", "signedPrefix"}));
-        out.identity_value = TRY(TRY(value.require("prefix")).as_string());
-        out.signed_prefix = TRY(TRY(value.require("signedPrefix")).as_string());
+        out.identity_value = TRY(parse_prefix(TRY(value.require("prefix"))));
+        out.signed_prefix = TRY(parse_prefix(TRY(value.require("signedPrefix"))));
         return {};
     }
     return value.refuse("has the unknown type " + quote(type));

@@ -297,6 +297,84 @@ def signer(scratch):
     run("gpgconf", "--kill", "all", env=env, check=False)
 
 
+# signedIdentity, the name that was signed, how it is pulled, whether containers-policy.json(5) lets it through; HOST
+# is the registry's, DIGEST the manifest's.
+IDENTITIES = [
+    (None, "HOST/a/b:1", "HOST/a/b:1", True),
+    (None, "HOST/a/b:2", "HOST/a/b:1", False),
+    (None, "HOST/a/b", "HOST/a/b:1", False),
+    (None, "HOST/a/b:2", "HOST/a/b@DIGEST", True),
+    (None, "HOST/a/c:1", "HOST/a/b@DIGEST", False),
+    ({"type": "matchExact"}, "HOST/a/b:1", "HOST/a/b:1", True),
+    ({"type": "matchExact"}, "HOST/a/b:2", "HOST/a/b:1", False),
+    ({"type": "matchExact"}, "HOST/a/b:1", "HOST/a/b@DIGEST", False),
+    ({"type": "matchExact"}, "HOST/a/b@DIGEST", "HOST/a/b@DIGEST", True),
+    ({"type": "matchRepoDigestOrExact"}, "HOST/a/b:1", "HOST/a/b@DIGEST", True),
+    ({"type": "matchRepoDigestOrExact"}, "HOST/a/b:2", "HOST/a/b:1", False),
+    ({"type": "matchRepository"}, "HOST/a/b:other", "HOST/a/b:1", True),
+    ({"type": "matchRepository"}, "HOST/a/b", "HOST/a/b:1", True),
+    ({"type": "matchRepository"}, "HOST/a:1", "HOST/a/b:1", False),
+    ({"type": "exactReference", "dockerReference": "company.example/x:1"}, "company.example/x:1", "HOST/a/b:1", True),
+    ({"type": "exactReference", "dockerReference": "company.example/x:1"}, "HOST/a/b:1", "HOST/a/b:1", False),
+    ({"type": "exactReference", "dockerReference": "busybox:1"}, "docker.io/library/busybox:1", "HOST/a/b:1", True),
+    ({"type": "exactReference", "dockerReference": "company.example/x"}, "company.example/x", "HOST/a/b:1", False),
+    ({"type": "exactRepository", "dockerRepository": "company.example/x"}, "company.example/x:9", "HOST/a/b:1", True),
+    ({"type": "exactRepository", "dockerRepository": "company.example/x"}, "company.example/y:9", "HOST/a/b:1", False),
+    ({"type": "remapIdentity", "prefix": "HOST", "signedPrefix": "company.example/m"}, "company.example/m/a/b:1",
+     "HOST/a/b:1", True),
+    ({"type": "remapIdentity", "prefix": "HOST/a", "signedPrefix": "company.example"}, "company.example/b:1",
+     "HOST/a/b:1", True),
+    ({"type": "remapIdentity", "prefix": "HOST/a/b", "signedPrefix": "company.example/z"}, "company.example/z:1",
+     "HOST/a/b:1", True),
+    ({"type": "remapIdentity", "prefix": "HOST/a", "signedPrefix": "company.example"}, "company.example/b:2",
+     "HOST/a/b@DIGEST", True),
+    ({"type": "remapIdentity", "prefix": "HOST/a", "signedPrefix": "company.example"}, "HOST/a/b:1", "HOST/a/b:1", False),
+    ({"type": "remapIdentity", "prefix": "127.0.0.1", "signedPrefix": "company.example"}, "company.exampleHOSTPORT/a/b:1",
+     "HOST/a/b:1", False),
+    ({"type": "remapIdentity", "prefix": "HOST/other", "signedPrefix": "company.example"}, "HOST/a/b:1", "HOST/a/b:1", True),
+    ({"type": "remapIdentity", "prefix": "HOST/a:1", "signedPrefix": "company.example"}, "HOST/a/b:1", "HOST/a/b:1", False),
+    ({"type": "matchSomething"}, "HOST/a/b:1", "HOST/a/b:1", False),
+]
+
+
+@pytest.mark.needs("skopeo", "umoci", "docker-registry", "gpg", "gpgv")
+def test_every_signed_identity_is_judged_as_skopeo_judges_it(image, registry, layout, scratch, signer):
+    env, key = signer
+    server = registry()
+    name = server.push(layout, "a/b:1")
+    manifest = scratch / "manifest.json"
+    manifest.write_bytes(run("skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{name}", text=False).out)
+    digest = "sha256:" + hashlib.sha256(manifest.read_bytes()).hexdigest()
+    places = scratch / "registries.d"
+    places.mkdir()
+    (places / "test.yaml").write_text(f"default-docker:\n  lookaside: file://{scratch}/lookaside\n")
+    folder = scratch / "lookaside" / f"a/b@{digest.replace(':', '=')}"
+    folder.mkdir(parents=True)
+    policy = scratch / "policy.json"
+    assert name == f"{server.host}/a/b:1"
+
+    def fill(text):
+        return text.replace("HOSTPORT", ":" + server.host.split(":")[1]).replace("HOST", server.host).replace("DIGEST", digest)
+
+    wrong = []
+    for number, (identity, signed, pulled, allowed) in enumerate(IDENTITIES):
+        run("skopeo", "standalone-sign", "-o", folder / "signature-1", manifest, fill(signed), "test@example.com", env=env)
+        demand = {"type": "signedBy", "keyType": "GPGKeys", "keyPath": str(key)}
+        if identity:
+            demand["signedIdentity"] = {name: fill(value) for name, value in identity.items()}
+        policy.write_text(json.dumps({"default": [{"type": "reject"}],
+                                      "transports": {"docker": {server.host: [demand]}}}))
+        theirs = run("skopeo", "--policy", policy, "--registries.d", places, "copy", "-q", "--src-tls-verify=false",
+                     f"docker://{fill(pulled)}", f"dir:{scratch}/by-skopeo{number}", env=env, check=False)
+        ours = image("copy", "--policy", policy, "--registries.d", places, f"docker://{fill(pulled)}",
+                     f"dir:{scratch}/by-hull{number}", check=False)
+        if (theirs.code == 0, ours.code == 0) != (allowed, allowed):
+            wrong.append((identity, signed, pulled, allowed, theirs.err, ours.err))
+        assert ours.code == 0 or "policy.json" in ours.err, ours
+        assert ours.code == 0 or not (scratch / f"by-hull{number}/manifest.json").exists()
+    assert not wrong, wrong
+
+
 @pytest.mark.needs("skopeo", "umoci", "docker-registry", "gpg", "gpgv")
 def test_the_policy_demands_skopeos_signature(image, registry, layout, scratch, signer):
     env, key = signer

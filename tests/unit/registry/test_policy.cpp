@@ -73,6 +73,10 @@ TEST_CASE("a policy with an unknown or doubtful member is refused as a whole") {
          R"({"default":[{"type":"signedBy","keyType":"GPGKeys","keyPath":"/a","keyData":"YQ=="}]})",
          R"({"default":[{"type":"signedBy","keyType":"X509","keyPath":"/a"}]})",
          R"({"default":[{"type":"sigstoreSigned","keyPath":"/a"}]})",
+         R"({"default":[{"type":"signedBy","keyType":"GPGKeys","keyPath":"/a","signedIdentity":)"
+         R"({"type":"exactReference","dockerReference":"a.example/x"}}]})",
+         R"({"default":[{"type":"signedBy","keyType":"GPGKeys","keyPath":"/a","signedIdentity":)"
+         R"({"type":"remapIdentity","prefix":"a.example/x:1","signedPrefix":"b"}}]})",
          R"({"default":[{"type":"reject"}],"default":[{"type":"insecureAcceptAnything"}]})"}) {
         INFO(bad);
         CHECK_FALSE(parse_policy(bad, "policy.json"));
@@ -100,6 +104,12 @@ TEST_CASE("a signed identity counts for what it names") {
     rule.signed_prefix = "origin.example";
     CHECK(identity_matches(rule, tagged, "origin.example/a:1"));
     CHECK_FALSE(identity_matches(rule, tagged, "h.example/a:1"));
+    rule.identity_value = "localhost";  // is not the registry on one of its ports
+    CHECK(identity_matches(rule, reference("localhost:5000/a:1"), "localhost:5000/a:1"));
+    CHECK_FALSE(identity_matches(rule, reference("localhost:5000/a:1"), "origin.example:5000/a:1"));
+    rule.identity = PolicyRequirement::Identity::exact_reference;
+    rule.identity_value = "h.example/a";
+    CHECK_FALSE(identity_matches(rule, tagged, "h.example/a"));
 }
 
 TEST_CASE("a signature's claim is read strictly") {

@@ -29,10 +29,12 @@ int report(const Error& error, int code = kHullFailed) {
 /// @return  the image's full name: of a short one registries.conf decides it.
 Result<std::string> pull(const Engine& engine, const RunWords& words) {
     TRY(spec::parse_reference(words.image));
-    auto done =
-        TRY(engine::run_image_tool(engine.settings(), {.args = {"pull", words.image},
-                                                       .progress = words.quiet ? "none" : "auto",
-                                                       .hide_output = true}));
+    std::vector<std::string> args{"pull"};
+    if (words.pull == "missing") args.emplace_back("--missing");
+    args.push_back(words.image);
+    auto done = TRY(engine::run_image_tool(
+        engine.settings(),
+        {.args = std::move(args), .progress = words.quiet ? "none" : "auto", .hide_output = true}));
     if (done.exit_code == 0) return done.names.empty() ? words.image : done.names.front();
     if (done.error.message.empty()) return fail(Errc::io, "pull " + words.image + " failed");
     return fail(done.error);

@@ -2,15 +2,16 @@
 
 #include "base/text.hpp"
 #include "engine/engine.hpp"
-#include "spec/reference.hpp"
 #include "store/collect.hpp"
+#include "store/short_names.hpp"
 
 namespace hull::engine {
 namespace {
 
 /// Whether `text` names the image by a name (and which), not by its id.
-std::optional<std::string> named_as(const store::Image& image, const std::string& text) {
-    auto reference = spec::parse_reference(text);
+std::optional<std::string> named_as(const store::Store& store, const store::Image& image,
+                                    const std::string& text) {
+    auto reference = store::resolve_name(store, text);
     if (!reference) return std::nullopt;
     for (const auto& name : image.names)
         if (name == reference->to_string()) return name;
@@ -22,7 +23,7 @@ std::optional<std::string> named_as(const store::Image& image, const std::string
 Result<std::vector<std::string>> Engine::remove_image(const std::string& text, bool force) {
     store::Store* images = TRY(store());
     auto image = TRY(store::find_image(*images, text));
-    auto name = named_as(image, text);
+    auto name = named_as(*images, image, text);
     std::vector<std::string> doomed = name ? std::vector<std::string>{*name} : image.names;
     if (!name && image.names.size() > 1 && !force)
         return fail(Errc::conflict,

@@ -13,6 +13,7 @@ struct ConfineRequest {
     std::vector<std::string> read_paths;     ///< files or folders beside the system's own
     std::string cache_folder;                ///< for the compiled seccomp filter; empty: none
     bool unpacks = true;                     ///< needs the capabilities of unpacking
+    bool marks_layers = true;                ///< and unpacks into the store, or compares layers
     bool network = true;                     ///< talks to registries
     bool runs_programs = false;              ///< gpgv, for a policy with signatures
 };

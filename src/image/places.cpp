@@ -13,6 +13,7 @@
 #include "layer/tar.hpp"
 #include "registry/lookaside.hpp"
 #include "store/images.hpp"
+#include "store/short_names.hpp"
 
 namespace hull::image {
 namespace {
@@ -149,7 +150,7 @@ std::vector<OptionSpec> with_policy_options(std::vector<OptionSpec> own) {
 }
 
 Result<StoredImage> find_stored(const store::Store& store, const std::string& text) {
-    auto name = spec::parse_reference(text);
+    auto name = store::resolve_name(store, text);
     if (name) {
         auto entry = TRY(store.references().find(name->to_string()));
         if (entry) return StoredImage{entry->name, {entry->media_type, entry->digest, entry->size}};
@@ -220,7 +221,7 @@ Result<Place> Workshop::prepare_target(const std::string& text) {
     if (transport == Transport::registry) TRY(prepare_registry(place));
     if (transport == Transport::store) {
         place.reference = TRY(spec::parse_reference(place.location.name));
-        confinement_.unpacks = true;
+        use_layers();
     }
     if (transport == Transport::docker_daemon)
         place.reference = TRY(spec::parse_reference(place.location.name));

@@ -53,8 +53,10 @@ class Workshop {
     int container(size_t number) const { return container_trees_[number].get(); }
     /// Registries other than those of prepared places will be asked.
     void use_registry();
-    /// Layers will be unpacked or removed though no prepared target says so.
+    /// Layers will be unpacked though no prepared target says so: into folders of their own.
     void use_unpacking() { confinement_.unpacks = true; }
+    /// Or the layers of the store themselves.
+    void use_layers() { confinement_.unpacks = confinement_.marks_layers = true; }
     /// Opens the store and gives up all rights that what was prepared does not need.
     Result<void> confine();
 
@@ -86,7 +88,7 @@ class Workshop {
     registry::Policy policy_;
     std::string registries_d_;
     std::shared_ptr<registry::Access> access_;
-    ConfineRequest confinement_{.unpacks = false, .network = false};
+    ConfineRequest confinement_{.unpacks = false, .marks_layers = false, .network = false};
     bool uses_registry_ = false;
     std::optional<store::Store> store_;
     std::optional<store::Lease> lease_;

@@ -202,7 +202,7 @@ Result<void> check(Context& context, const ParsedArgs& args) {
                 (void)shop.access().prepare(*reference);
         shop.use_registry();
     }
-    shop.use_unpacking();
+    shop.use_layers();
     TRY(shop.confine());
     auto found = TRY(store::check_store(shop.store(), &layer::create_hasher));
     for (const auto& damage : found)

@@ -20,7 +20,7 @@ Result<void> write_container(Context& context, const ParsedArgs& args) {
     if (path == "-" && ::isatty(1) == 1)
         return fail(Errc::invalid, "an archive is not written to a terminal",
                     "give -o FILE, or redirect stdout");
-    ConfineRequest confinement{.network = false};
+    ConfineRequest confinement{.unpacks = false, .network = false};
     if (path != "-") {
         path = TRY(absolute_path(path));
         confinement.write_folders.push_back(parent_path(path));

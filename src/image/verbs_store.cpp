@@ -8,6 +8,7 @@
 #include "image/command.hpp"
 #include "image/places.hpp"
 #include "store/collect.hpp"
+#include "store/short_names.hpp"
 
 namespace hull::image {
 namespace {
@@ -16,7 +17,7 @@ namespace {
 Result<store::Store> open_alone(Context& context, bool needs_range) {
     TRY(enter_namespace({.needs_range = needs_range}));
     auto store = TRY(context.open_store());
-    TRY(context.confine_for_store({.unpacks = needs_range, .network = false}));
+    TRY(context.confine_for_store({.unpacks = false, .network = false}));
     return store;
 }
 
@@ -42,7 +43,7 @@ Result<void> tag(Context& context, const ParsedArgs& args) {
 Result<void> untag(Context& context, const ParsedArgs& args) {
     auto store = TRY(open_alone(context, false));
     for (const auto& text : args.positionals) {
-        auto reference = TRY(spec::parse_reference(text));
+        auto reference = TRY(store::resolve_name(store, text));
         if (!TRY(store.references().remove(reference.to_string())))
             return fail(Errc::not_found, "no image has the name " + reference.to_string(),
                         "see: hull images");

@@ -40,14 +40,6 @@ Result<void> read_certificates(const std::string& folder, HostTrust& trust) {
     return {};
 }
 
-/// Before a tag or digest, "127.0.0.1:5000" is a host and no name with a tag.
-bool has_registry(const std::string& name) {
-    size_t slash = name.find('/');
-    if (slash == std::string::npos) return false;
-    std::string first = name.substr(0, slash);
-    return first == "localhost" || first.find_first_of(".:") != std::string::npos;
-}
-
 }  // namespace
 
 std::vector<std::string> certificate_folders() {
@@ -160,11 +152,12 @@ Result<std::shared_ptr<Client>> Access::client(const std::string& host,
 Result<std::vector<spec::Reference>> Access::candidates(const std::string& name) const {
     std::vector<spec::Reference> out;
     size_t end = name.find_first_of(":@");
-    auto alias = has_registry(name) ? conf_.aliases.end() : conf_.aliases.find(name.substr(0, end));
+    auto alias =
+        spec::names_registry(name) ? conf_.aliases.end() : conf_.aliases.find(name.substr(0, end));
     if (alias != conf_.aliases.end()) {
         std::string rest = end == std::string::npos ? "" : name.substr(end);
         out.push_back(TRY(spec::parse_reference(alias->second + rest)));
-    } else if (has_registry(name) || conf_.search_registries.empty()) {
+    } else if (spec::names_registry(name) || conf_.search_registries.empty()) {
         out.push_back(TRY(spec::parse_reference(name)));
     } else {
         TRY(spec::parse_reference(name));  // the message names what was written

@@ -136,6 +136,12 @@ bool is_valid_tag(std::string_view tag) {
     });
 }
 
+// Before a tag or digest, "127.0.0.1:5000" is a host and no name with a tag.
+bool names_registry(std::string_view text) {
+    size_t slash = text.find('/');
+    return slash != std::string_view::npos && looks_like_domain(text.substr(0, slash));
+}
+
 Result<Reference> parse_reference(std::string_view text, const ReferenceDefaults& defaults) {
     if (text.empty()) return refuse(text, "is empty");
     if (size_t scheme = text.find("://"); scheme != std::string_view::npos)

@@ -42,6 +42,9 @@ struct ReferenceDefaults {
 /// @errors invalid: which part breaks the grammar, and how ("repository name must be lowercase").
 Result<Reference> parse_reference(std::string_view text, const ReferenceDefaults& defaults = {});
 
+/// Whether a name says its registry, by that rule; of the others registries.conf decides.
+bool names_registry(std::string_view text);
+
 bool is_valid_tag(std::string_view tag);
 
 }  // namespace hull::spec

@@ -9,6 +9,7 @@
 
 #include "base/file.hpp"
 #include "spec/image.hpp"
+#include "store/short_names.hpp"
 #include "store/snapshot_record.hpp"
 
 namespace hull::store {
@@ -53,6 +54,8 @@ class Checker {
                 path_exists(store_->root() + "/references")
                     ? "one of the two copies in references is damaged"
                     : "the file references with all names is lost");
+        if (!TRY(has_whole_short_names(*store_)))
+            add(Damage::Kind::bad_record, {}, "", "the file short-names is damaged");
         for (const ReferenceEntry& entry : *entries)
             check_tree(entry.name, entry.digest);
         return {};
@@ -222,6 +225,7 @@ std::vector<Damage> check_image(const Store& store, const ReferenceEntry& entry)
 
 Result<void> mend_records(const Store& store) {
     if (!TRY(store.references().is_whole())) TRY(store.references().mend());
+    TRY(mend_short_names(store));
     std::string snapshots = store.root() + "/snapshots";
     for (const std::string& id : TRY(list_directory(snapshots))) {
         auto record = load_snapshot_record(snapshots + "/" + id);

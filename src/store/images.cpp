@@ -9,6 +9,7 @@
 #include "base/log.hpp"
 #include "base/text.hpp"
 #include "spec/reference.hpp"
+#include "store/short_names.hpp"
 
 namespace hull::store {
 namespace {
@@ -94,7 +95,7 @@ Result<Image> load_image(const Store& store, const spec::Digest& digest,
 
 Result<Image> find_image(const Store& store, const std::string& text,
                          const spec::Platform& platform) {
-    auto reference = spec::parse_reference(text);
+    auto reference = resolve_name(store, text);
     if (reference) {
         auto entry = TRY(store.references().find(reference->to_string()));
         if (!entry && reference->digest && !reference->tag.empty()) {

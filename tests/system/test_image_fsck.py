@@ -64,7 +64,9 @@ EXEMPT = re.compile(r"lock$|\.lock$|hull\.db|settings\.json$|containers/|snapsho
 def picture(root):
     """Everything in the store: type, mode, owner, content, attributes; times inside of trees."""
     out = {}
-    for folder in ("blobs", "layers", "snapshots", "references", "version"):
+    for folder in ("blobs", "layers", "snapshots", "references", "version", "short-names"):
+        if not (root / folder).exists():
+            continue
         for path in [root / folder, *(root / folder).rglob("*")]:
             name = str(path.relative_to(root))
             if EXEMPT.search(name):
@@ -80,13 +82,15 @@ def picture(root):
 
 
 @pytest.fixture
-def full_store(hull, fake_registry):
+def full_store(hull, fake_registry, scratch):
     """A store with every kind of file: two layers, a chain that shows something, one that shows nothing, and a
     container."""
     name = fake_registry.add_image("app", [FOLDERS, BASE, TOP])
     other = fake_registry.add_image("other", [BASE, make_layer({"new/er/file": b"1"})])
     hull("pull", name)
-    hull("pull", other)
+    conf = scratch / "registries.conf"
+    conf.write_text(f'[aliases]\n"other" = "{fake_registry.host}/other"\n')
+    assert other in hull("pull", "--registries-conf", conf, "other").out
     hull("create", "--name", "idle", name, "true")
     assert hull("image", "fsck").out == "the store is whole\n"
     return hull
@@ -95,7 +99,7 @@ def full_store(hull, fake_registry):
 def stored_files(root):
     files = [name for name, entry in picture(root).items() if entry[3] is not None and entry[0].startswith("0o100")]
     kinds = {re.sub(r"[0-9a-f]{16,}", "X", name) for name in files}
-    assert {"references", "version", "blobs/sha256/X", "layers/sha256/X/record", "layers/sha256/X/implied",
+    assert {"references", "version", "short-names", "blobs/sha256/X", "layers/sha256/X/record", "layers/sha256/X/implied",
             "layers/chains/X/list", "layers/chains/X/empty", "snapshots/X/record"} <= kinds, kinds
     return files
 
@@ -123,6 +127,9 @@ def test_damage_to_any_file_of_the_store_is_found_and_mended(full_store, damage)
                 undo()
             path.write_text("2\n")
             continue
+        if name == "short-names" and damage == "lost":  # a cache, filled by the next pull
+            path.write_bytes(before[name][3])
+            continue
         assert done.code == 125, (name, done)
         if name == "references" and damage != "flipped":  # no copy is left to mend the names from
             path.write_bytes(before[name][3])
@@ -131,6 +138,9 @@ def test_damage_to_any_file_of_the_store_is_found_and_mended(full_store, damage)
             path.write_bytes(before[name][3])
             continue
         done = full_store("image", "fsck", "--repair", check=False)
+        if name == "short-names":
+            assert not path.exists()
+            path.write_bytes(before[name][3])
         after = picture(root)
         assert done.code == 0, (name, done)
         wrong = sorted(one for one in before.keys() | after.keys() if before.get(one) != after.get(one))

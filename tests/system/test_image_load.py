@@ -1,15 +1,17 @@
 """hull-image load and import: archives of every form, whole and broken."""
 
+import fcntl
 import gzip
 import io
 import json
 import os
 import subprocess
 import tarfile
+import time
 
 import pytest
 
-from harness.fake_registry import digest_of, make_layer
+from harness.fake_registry import Reply, digest_of, make_layer
 from harness.programs import run
 
 FILES = {"etc/name": b"loaded\n"}
@@ -176,6 +178,49 @@ def test_hull_image_gives_up_its_rights(image, scratch):
         os.close(writer)
         running.wait(30)
         running.stderr.close()
+
+
+def capabilities_while_confined(image, *args):
+    """The effective capabilities of a command of hull-image that the test keeps waiting."""
+    running = subprocess.Popen([str(word) for word in image.arguments(*args)], stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, env={**os.environ, **image.env})
+    try:
+        for _ in range(2000):
+            with open(f"/proc/{running.pid}/status") as file:
+                status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+            if status.get("Seccomp") == "2":
+                return int(status["CapEff"], 16)
+            assert running.poll() is None, running.stdout.read()
+            time.sleep(0.005)
+        raise AssertionError("it did not confine itself")
+    finally:
+        running.kill()
+        running.communicate()
+
+
+SYS_ADMIN, CHOWN, MKNOD = 1 << 21, 1 << 0, 1 << 27
+
+
+@pytest.mark.parametrize("verb", ["unpack", "diff"])
+def test_what_unpacks_into_a_folder_of_its_own_has_no_sys_admin(image, fake_registry, scratch, verb):
+    layer = make_layer({"noise": os.urandom(200_000)})
+    name = fake_registry.add_image("app", [layer])
+    digest = json.loads(fake_registry.manifests["app", "latest"][1])["layers"][0]["digest"]
+    slow = Reply(200, fake_registry.blobs[digest], rate=2000)
+    fake_registry.rules.append(lambda request: slow if request.path.endswith(digest) else None)
+    target = scratch / "out" if verb == "unpack" else scratch
+    kept = capabilities_while_confined(image, verb, f"docker://{name}", target)
+    assert kept & CHOWN and not kept & SYS_ADMIN
+
+
+@pytest.mark.parametrize("verb", ["prune", "df"])
+def test_what_only_removes_or_counts_has_neither_sys_admin_nor_mknod(image, busybox_tar, verb):
+    image("import", busybox_tar, "base")
+    with open(image.root / "lock") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        kept = capabilities_while_confined(image, verb)
+    assert not kept & (SYS_ADMIN | CHOWN | MKNOD)
+    image(verb)
 
 
 @pytest.mark.needs("userns", "newuidmap")

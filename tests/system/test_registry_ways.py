@@ -227,6 +227,40 @@ def test_run_follows_a_short_name_to_its_registry(hull, fake_registry, busybox_t
     assert hull("run", "--rm", "--network", "none", "--pull", "always", "box", "echo", "again", env=env).out == "again\n"
 
 
+def test_an_image_that_is_here_under_its_short_name_is_asked_for_no_more(hull, fake_registry, busybox_tar, scratch):
+    fake_registry.add_image("tools/box", [busybox_tar.read_bytes()])
+    name = f"{fake_registry.host}/tools/box:latest"
+    conf = scratch / "registries.conf"
+    conf.write_text(f'[aliases]\n"box" = "{fake_registry.host}/tools/box"\n')
+    env = {"CONTAINERS_REGISTRIES_CONF": str(conf)}
+    hull("pull", name)  # by its whole name: the alias is found by the first run
+    fake_registry.requests.clear()
+    for _ in range(2):
+        assert hull("run", "--rm", "--network", "none", "box", "echo", "here", env=env).out == "here\n"
+    assert hull("pull", "--missing", "box", env=env).out == f"{name}\n"
+    assert not fake_registry.requests
+    # Remembered by then: also without the file, and by every other command.
+    assert hull("run", "--rm", "--network", "none", "box:latest", "echo", "here").out == "here\n"
+    assert json.loads(hull("inspect", "--type", "image", "box").out)[0]["RepoTags"] == [name]
+    hull("tag", "box", "other:1")
+    assert not fake_registry.requests
+    hull("rmi", "box")
+    assert name not in hull("images", "--format", "{{.Repository}}:{{.Tag}}").out
+    hull("run", "--rm", "--network", "none", "box", "true", env=env)
+    assert fake_registry.requests
+
+
+def test_a_pull_of_what_is_missing_mends_what_is_not_whole(image, fake_registry):
+    name = fake_registry.add_image("app", [LAYER])
+    image("pull", "--missing", name)
+    asked = len(fake_registry.requests)
+    image("pull", "--missing", name)
+    assert len(fake_registry.requests) == asked > 0
+    next(image.root.glob("layers/sha256/*")).rename(image.root / "staging/lost")
+    image("pull", "--missing", name)
+    assert image.find("etc/name")
+
+
 def test_insecure_and_rewritten_places_of_registries_conf(image, fake_registry, proxy, scratch):
     """`insecure = true` allows plain http elsewhere than on loopback; `location` takes the prefix's place."""
     fake_registry.add_image("real/app", [LAYER])

@@ -82,23 +82,40 @@ std::vector<Verb> all_verbs() {
     return out;
 }
 
-std::string general_help(const std::vector<Verb>& verbs) {
-    std::string out =
-        "Usage: hull-image [OPTIONS] VERB [ARGUMENTS]\n\n"
-        "The part of hull that handles images; it confines itself.\n\nVerbs:\n";
+std::string list_verbs(const std::vector<Verb>& verbs) {
+    std::string out;
     size_t width = 0;
     for (const auto& verb : verbs)
         width = std::max(width, verb.name.size());
     for (const auto& verb : verbs)
         out += "  " + std::string{verb.name} + std::string(width - verb.name.size() + 2, ' ') +
                std::string{verb.summary} + "\n";
-    return out + "\nOptions:\n" + format_options(kGlobalOptions) +
+    return out;
+}
+
+std::string general_help(const std::vector<Verb>& verbs) {
+    return "Usage: hull-image [OPTIONS] VERB [ARGUMENTS]\n\n"
+           "The part of hull that handles images; it confines itself.\n\nVerbs:\n" +
+           list_verbs(verbs) + "\nOptions:\n" + format_options(kGlobalOptions) +
            "\nhull-image VERB --help shows the options of a verb.\n";
 }
 
 std::string verb_help(const Verb& verb, std::span<const OptionSpec> options) {
     return "Usage: hull image " + std::string{verb.name} + " [OPTIONS] " + std::string{verb.usage} +
            "\n\n" + std::string{verb.summary} + "\n\nOptions:\n" + format_options(options);
+}
+
+/// The verbs "GROUP …", as general_help() lists them; empty if there is no such group.
+std::vector<Verb> verbs_of_group(const std::vector<Verb>& verbs, const std::string& group) {
+    std::vector<Verb> out;
+    for (const auto& verb : verbs)
+        if (verb.name.starts_with(group + " ")) out.push_back(verb);
+    return out;
+}
+
+std::string group_help(const std::vector<Verb>& verbs, const std::string& group) {
+    return "Usage: hull image " + group + " VERB [ARGUMENTS]\n\nVerbs:\n" + list_verbs(verbs) +
+           "\nhull image " + group + " VERB --help shows the options of a verb.\n";
 }
 
 /// The verb that `words` begins with, "manifest create" before "manifest"; removes its words.
@@ -112,10 +129,18 @@ Result<const Verb*> take_verb(const std::vector<Verb>& verbs, std::vector<std::s
             return &verb;
         }
     }
+    if (words.empty()) return fail(Errc::invalid, "no verb given", "see hull-image --help");
     std::vector<std::string> names;
+    auto group = verbs_of_group(verbs, words[0]);
+    for (const auto& verb : group)
+        names.emplace_back(verb.name.substr(words[0].size() + 1));
+    if (!group.empty())
+        return fail(Errc::invalid,
+                    words[0] + (words.size() < 2 ? ": a verb is missing"
+                                                 : ": unknown verb " + quote(words[1])),
+                    "there are " + join(names, ", "));
     for (const auto& verb : verbs)
         names.emplace_back(verb.name);
-    if (words.empty()) return fail(Errc::invalid, "no verb given", "see hull-image --help");
     auto near = closest_match(words[0], names);
     return fail(Errc::invalid, "unknown verb " + quote(words[0]),
                 near ? "did you mean " + *near + "?" : "see hull-image --help");
@@ -123,6 +148,10 @@ Result<const Verb*> take_verb(const std::vector<Verb>& verbs, std::vector<std::s
 
 Result<void> run_verb(Context& context, const std::vector<Verb>& verbs,
                       std::vector<std::string> words) {
+    bool asks_for_help = words.size() == 2 && (words[1] == "--help" || words[1] == "-h");
+    if (auto group = asks_for_help ? verbs_of_group(verbs, words[0]) : std::vector<Verb>{};
+        !group.empty())
+        return Context::print(group_help(group, words[0]));
     const Verb* verb = TRY(take_verb(verbs, words));
     std::vector<OptionSpec> options = verb->options;
     options.push_back(kHelp);

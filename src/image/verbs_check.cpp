@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/file.hpp"
+#include "base/log.hpp"
 #include "base/text.hpp"
 #include "image/command.hpp"
 #include "image/places.hpp"
@@ -87,9 +88,12 @@ Result<void> treat_uncompared(const store::Store& store, const LayerRequests& co
                            [&](const auto& one) { return one.diff_id == diff_id; });
     });
     if (repair && !rest.empty()) rest = TRY(store::drop_unneeded_layers(store, rest));
-    if (rest.empty()) return {};
-    return Context::print(std::to_string(rest.size()) +
-                          " layers could not be compared: no image here has their blobs\n");
+    if (!rest.empty())
+        log::warning(
+            std::to_string(rest.size()) +
+            " layers could not be compared: no manifest here names them; what no container "
+            "needs of them goes with --repair, or with hull image prune");
+    return {};
 }
 
 /// Compares the trees with their blobs, and the chains with their trees; with `repair` what is

@@ -184,7 +184,7 @@ def test_layers_without_a_blob_go_unless_a_container_needs_them(image, stored):
     for blob in image.root.glob("blobs/sha256/*"):
         blob.unlink()
     (image.root / "references").unlink()
-    assert "2 layers could not be compared" in image("fsck", code=125).out
+    assert "2 layers could not be compared" in image("fsck", code=125).err
     image("fsck", "--repair")
     assert not list(image.root.glob("layers/sha256/*"))
     assert image("fsck").out == "the store is whole\n"

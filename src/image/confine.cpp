@@ -144,7 +144,7 @@ kernel::CapabilitySet capabilities_of(const ConfineRequest& request) {
     for (int one : {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_SETFCAP, CAP_MKNOD})
         set.add(one);
     // trusted.overlay.opaque: the mark of an opaque folder for overlays that root mounts. What else
-    // sys_admin gives is behind the system call filter and Landlock (docs/decisions/0009).
+    // sys_admin gives is behind the system call filter and Landlock (docs/decisions/0010).
     if (request.marks_layers) set.add(CAP_SYS_ADMIN);
     return set;
 }

@@ -64,6 +64,10 @@ Result<void> BlobWriter::commit(const spec::Digest& actual) {
 Result<void> BlobWriter::commit_as(const spec::Digest& actual) {
     std::string target = blob_path(root_, actual);
     if (::fchmod(lock_.fd(), 0644) < 0) return fail_errno(errno, "chmod " + partial_);
+    // A name promises the bytes, also after a loss of power: without this, a file system that
+    // writes data late may keep the name alone. What is unpacked from it can be made again.
+    if (::fdatasync(lock_.fd()) < 0)
+        return fail(with_disk_hint(errno_error(errno, "write " + partial_ + " to the disk")));
     if (::rename(partial_.c_str(), target.c_str()) < 0)
         return fail_errno(errno, "rename " + partial_ + " to " + target);
     return {};
@@ -144,7 +148,7 @@ Result<BlobWriter> Blobs::create_unnamed() const {
 
 Result<void> Blobs::put(const spec::Digest& digest, std::string_view content) const {
     if (has(digest, content.size())) return {};
-    auto written = write_file_atomically(path(digest), content);
+    auto written = write_file_atomically(path(digest), content, {.durable = true});
     if (!written) return fail(with_disk_hint(std::move(written).error()));
     return {};
 }

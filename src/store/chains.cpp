@@ -154,7 +154,7 @@ Result<StagedLayer> Layers::stage_chain(const std::vector<spec::Digest>& diff_id
     StagedLayer staged = TRY(create_staging());
     if (!wrong.empty()) TRY(make_folders(staged.path() + "/tree", wrong, layers));
     if (wrong.empty()) TRY(write_file_atomically(staged.path() + "/empty", ""));
-    TRY(write_file_atomically(staged.path() + "/list", chain_list(diff_ids)));
+    TRY(write_file_atomically(staged.path() + "/list", chain_list(diff_ids), {.durable = true}));
     return staged;
 }
 

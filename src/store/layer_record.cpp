@@ -76,9 +76,10 @@ Result<void> save_layer_record(const std::string& folder, const LayerRecord& rec
                 std::to_string(record.count->file_bytes) + "\n";
     if (!record.implied_directories.empty()) {
         std::string names = join(record.implied_directories, std::string_view{"\0", 1});
-        TRY(write_file_atomically(folder + "/implied", names));
+        TRY(write_file_atomically(folder + "/implied", names, {.durable = true}));
     }
-    return write_file_atomically(folder + "/record", with_checksum(std::move(text)));
+    return write_file_atomically(folder + "/record", with_checksum(std::move(text)),
+                                 {.durable = true});
 }
 
 }  // namespace hull::store

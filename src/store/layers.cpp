@@ -152,26 +152,6 @@ Result<void> Layers::publish(StagedLayer staged, const LayerRecord& record) cons
     }
 }
 
-Result<void> Layers::make_durable() const {
-    std::vector<std::string> waiting;
-    std::string boot = current_boot_id();
-    for (const spec::Digest& diff_id : TRY(list())) {
-        std::string folder = directory(diff_id);
-        if (is_there(folder + "/durable")) continue;
-        auto record = load_layer_record(folder);
-        if (record && record->boot_id == boot) waiting.push_back(folder);
-    }
-    if (waiting.empty()) return {};
-    Fd root = TRY(open_path(root_, O_RDONLY | O_DIRECTORY));
-    if (::syncfs(root.get()) < 0) return fail_errno(errno, "syncfs " + root_);
-    for (const std::string& folder : waiting) {
-        auto marker = open_path(folder + "/durable", O_WRONLY | O_CREAT, 0644);
-        if (!marker && marker.error().code != Errc::not_found)  // collected meanwhile
-            return fail(std::move(marker).error());
-    }
-    return {};
-}
-
 Result<void> Layers::remove(const spec::Digest& diff_id) const {
     std::string trashed = TRY(move_to_trash(root_, directory(diff_id)));
     if (!trashed.empty()) TRY(delete_trashed(trashed));

@@ -95,9 +95,6 @@ class Layers {
     /// @errors not_found: a layer is not unpacked here; the hint says to pull again.
     Result<std::vector<std::string>> lower_directories(
         const std::vector<spec::Digest>& diff_ids) const;
-
-    /// Flushes all layers to disk and records it. Slow; never on the hot path.
-    Result<void> make_durable() const;
     /// No error if it is not there. The tree is renamed away first: gone at once for others.
     Result<void> remove(const spec::Digest& diff_id) const;
 

@@ -39,6 +39,16 @@ def remains(image):
     return {name: sorted(os.listdir(image.root / name)) for name in ("staging", "trash", "leases", "partial")}
 
 
+def partial_sizes(image):
+    sizes = []
+    for path in (image.root / "partial").glob("sha*"):
+        try:
+            sizes.append(path.stat().st_size)
+        except FileNotFoundError:  # it is whole, and has its name now
+            pass
+    return sizes
+
+
 def kill_after(process, seconds):
     try:
         process.wait(seconds)
@@ -94,12 +104,12 @@ def test_a_killed_pull_is_continued_by_the_next(image, fake_registry):
         process = image.popen("pull", name)
         deadline = time.monotonic() + 60
         while process.poll() is None and time.monotonic() < deadline:
-            sizes = [path.stat().st_size for path in (image.root / "partial").glob("sha*")]
+            sizes = partial_sizes(image)
             if sizes and max(sizes) > 1_000_000:
                 process.send_signal(signal.SIGKILL)
                 break
         process.communicate()
-        partial = [path.stat().st_size for path in (image.root / "partial").glob("sha*")]
+        partial = partial_sizes(image)
         if partial:
             break
         image("untag", name, check=False)

@@ -108,7 +108,9 @@ class GzipReader final : public Decompressor {
     void begin_member() {
         isal_inflate_init(state_.get());
         state_->crc_flag = ISAL_GZIP;
+        header_ = {};
         isal_gzip_header_init(&header_);
+        in_header_ = true;
     }
 
     /// igzip stops after one member; a gzip file may have many (RFC 1952, 2.2).
@@ -148,13 +150,23 @@ class GzipReader final : public Decompressor {
         state_->next_out = reinterpret_cast<uint8_t*>(target.data());
         state_->avail_out = static_cast<uint32_t>(std::min(target.size(), kMost));
         uint32_t room = state_->avail_out;
-        int result = isal_inflate(state_.get());
+        int result = in_header_ ? read_header() : isal_inflate(state_.get());
         if (result < 0) return corrupt("gzip: " + std::string{reason(result)});
         input_->consume(offered - state_->avail_in);
         size_t made = room - state_->avail_out;
         if (bytes.empty() && made == 0 && state_->block_state != ISAL_BLOCK_FINISH)
             return corrupt("gzip: unexpected end");
         return made;
+    }
+
+    /// isal_inflate() would do this as well, but forgets the header's flags between two calls: a
+    /// header with a name that comes in two pieces is then right or damaged by chance.
+    int read_header() {
+        int result = isal_read_gzip_header(state_.get(), &header_);
+        if (result != ISAL_DECOMP_OK) return result;
+        in_header_ = false;
+        state_->crc_flag = ISAL_GZIP_NO_HDR_VER;
+        return isal_inflate(state_.get());
     }
 
     static std::string_view reason(int result) {
@@ -173,6 +185,7 @@ class GzipReader final : public Decompressor {
     std::unique_ptr<Input> input_;
     std::unique_ptr<inflate_state> state_;
     isal_gzip_header header_{};
+    bool in_header_ = true;
 };
 
 class ZstdReader final : public Decompressor {

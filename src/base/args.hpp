@@ -39,9 +39,8 @@ struct ParseRules {
 };
 
 /// Parses as runc (urfave/cli) and crun do: -x, -x VALUE, -xVALUE, --long, --long=VALUE, --long
-/// VALUE, -long; `--switch=false` unsets a switch, also in the other words of Go's
-/// strconv.ParseBool
-/// ("0", "F") and crun's ("no"); "--" ends the options.
+/// VALUE, -long; `--switch=false` unsets a switch, also in the other words of strconv.ParseBool
+/// ("0", "F") and of crun ("no"); "--" ends the options.
 /// @errors invalid: unknown option (with the closest known one), missing or unwanted value.
 Result<ParsedArgs> parse_args(std::span<const std::string> args,
                               std::span<const OptionSpec> options, ParseRules rules = {});
